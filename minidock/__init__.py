@@ -1,0 +1,1 @@
+"""minidock: Docker, small enough to read in a week."""

@@ -1,0 +1,1 @@
+"""A bundle becomes a process: steps, runtime, launcher, shim, exec."""

@@ -1,0 +1,1 @@
+"""The server: records, the engine, the REST API."""

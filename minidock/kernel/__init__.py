@@ -1,0 +1,1 @@
+"""Linux itself: one module per primitive, one function per system call. No policy."""

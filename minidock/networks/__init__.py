@@ -1,0 +1,1 @@
+"""Bridges, addresses, NAT, and the files that give a container its names."""

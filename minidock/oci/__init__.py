@@ -1,0 +1,1 @@
+"""The published formats (image-spec, runtime-spec, distribution-spec, references, digests) as types."""
