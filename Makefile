@@ -1,0 +1,50 @@
+# Everything a person needs, as root, from a fresh clone: `make demo`, then `make test`.
+
+BIN := .venv/bin
+
+.PHONY: help demo install uninstall test lint docs bench clean
+
+help:
+	@echo "make demo      see a container come to life, step by step (does its own set-up)"
+	@echo "make test      the whole test suite (does its own set-up)"
+	@echo "make install   minidock, minidockd, minidock-runtime and minidock-tiny in /usr/local/bin"
+	@echo "make lint      mypy --strict, ruff, import-linter"
+	@echo "make docs      the book, in docs/_build/html"
+	@echo "make bench     side by side with Docker, runc and their kin"
+	@echo "make clean     remove what the above made in this folder"
+
+demo:
+	@.ci/setup run
+	@$(BIN)/python -m chapters.demo
+
+install:
+	@.ci/setup install
+
+uninstall:
+	rm -rf /opt/minidock
+	rm -f $(foreach tool,minidock minidockd minidock-runtime minidock-tiny,/usr/local/bin/$(tool))
+
+test:
+	@.ci/setup test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint:
+	@.ci/setup lint
+	$(BIN)/ruff check minidock chapters tests docs
+	$(BIN)/ruff format --check minidock chapters tests docs
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+docs:
+	@.ci/setup docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "the book is in docs/_build/html/index.html"
+
+bench:
+	@.ci/setup test
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf .venv .make build dist docs/_build docs/reference/generated *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

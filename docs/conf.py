@@ -1,0 +1,20 @@
+"""The book's configuration."""
+
+from __future__ import annotations
+
+import minidock  # noqa: F401  (autodoc needs the package; fail here, clearly, when it is not installed)
+
+project = "minidock"
+author = "the minidock founders"
+copyright = "2026, the minidock founders"
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode"]
+templates_path = ["_templates"]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = "minidock"
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+autosummary_generate = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_default_options = {"members": True, "show-inheritance": True}
