@@ -1,0 +1,79 @@
+"""The real thing beside ours: Debian's dockerd, in namespaces of its own, on roots of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+# dockerd brings its containerd along; both end when dockerd is told to.
+STARTUP_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Dockerd:
+    """A running dockerd: ``host`` is what ``docker -H`` takes; ``pid`` is dockerd's own."""
+
+    host: str
+    pid: int
+    root: Path
+
+    def docker(self, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+        """Run the docker command line against this daemon."""
+        return subprocess.run(["docker", "-H", self.host, *arguments], input=stdin, capture_output=True, timeout=120)
+
+    def processes(self) -> list[int]:
+        """The pids of dockerd, its containerd and their shims: everything below the root process."""
+        return [self.pid, *_descendants(self.pid)]
+
+
+def _descendants(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, task.read_text().split()):
+            found += [child, *_descendants(child)]
+    return found
+
+
+@contextmanager
+def dockerd(*options: str, own_network: bool = True) -> Iterator[Dockerd]:
+    """Start a dockerd that sees no network but its own, and end it (its containers too) afterwards.
+
+    With ``own_network=False`` it stays in the caller's network namespace, with no bridge and no firewall rules: then a
+    registry on the caller's loopback can be reached.
+    """
+    with tempfile.TemporaryDirectory(prefix="dockerd-") as directory:
+        root = Path(directory)
+        host = f"unix://{root}/d.sock"
+        flags = ["--mount", "--net"] if own_network else ["--mount"]
+        network = [] if own_network else ["--bridge=none", "--iptables=false"]
+        command = ["unshare", *flags, "--", "sh", "-c", 'ip link set lo up; exec dockerd "$@"', "dockerd"]
+        command += ["--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "-p", f"{root}/pid", "-H", host]
+        with (root / "log").open("wb") as log:
+            process = subprocess.Popen([*command, *network, *options], stdout=log, stderr=log, start_new_session=True)
+        try:
+            _wait_until_it_answers(host, process, root / "log")
+            yield Dockerd(host, process.pid, root)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
+            _remove_cgroups()
+
+
+def _wait_until_it_answers(host: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    waiting = 'for i in $(seq 600); do docker -H "$0" version >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1'
+    if subprocess.run(["sh", "-c", waiting, host], timeout=STARTUP_SECONDS * 2).returncode != 0:
+        process.kill()
+        raise RuntimeError(f"dockerd did not start: {log.read_text()[-2000:]}")
+
+
+def _remove_cgroups() -> None:
+    """dockerd leaves its (empty) parent cgroups behind; a host that had none shall have none."""
+    for path in (*Path("/sys/fs/cgroup").glob("*/docker"), *Path("/sys/fs/cgroup").glob("*/system.slice")):
+        if not any(child.is_dir() for child in path.iterdir()) and not (path / "cgroup.procs").read_text():
+            os.rmdir(path)
