@@ -25,6 +25,9 @@ NEVER = "0001-01-01T00:00:00Z"
 API_VERSION = "1.44"
 MINIMUM_API_VERSION = "1.24"
 
+DEFAULT_HOST = "unix:///run/minidock.sock"
+"""Where the daemon listens, and the client looks, unless told otherwise."""
+
 T = TypeVar("T")
 
 

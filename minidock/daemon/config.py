@@ -1,0 +1,137 @@
+"""The daemon's options: the command line and a configuration file with the same names, as dockerd has them.
+
+What is said in both places is a conflict, and an unknown name is an error: a typing mistake in the file that opens the
+daemon to the network must not pass silently.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from minidock.errors import InvalidInput
+from minidock.messages import DEFAULT_HOST
+
+DEFAULT_CONFIG_FILE = Path("/etc/minidock/daemon.json")
+LOG_LEVELS = ("debug", "info", "warn", "error")
+
+
+@dataclass
+class Config:
+    """How one daemon runs. Two daemons with different roots, bridges and hosts do not disturb each other."""
+
+    hosts: list[str] = field(default_factory=lambda: [DEFAULT_HOST])
+    data_root: Path = Path("/var/lib/minidock")
+    exec_root: Path = Path("/run/minidock")
+    log_level: str = "info"
+    bridge: str = "minidock0"
+    bip: str = "172.20.0.1/16"
+    group: str = "minidock"
+    insecure_registries: list[str] = field(default_factory=list)
+    registry_mirrors: list[str] = field(default_factory=list)
+    live_restore: bool = False
+
+
+def load(arguments: list[str] | None = None) -> Config:
+    """Read the command line and the configuration file. Raises InvalidInput; ``--help`` exits."""
+    flags = {name: value for name, value in vars(_parser().parse_args(arguments)).items() if value is not None}
+    file = flags.pop("config_file", None)
+    said = _read_file(file or DEFAULT_CONFIG_FILE, required=file is not None)
+    conflicts = [
+        f"{_option(name)}: (from flag: {flags[name]}, from file: {said[name]})" for name in said if name in flags
+    ]
+    if conflicts:
+        raise InvalidInput(
+            "the following directives are specified both as a flag and in the configuration file: "
+            + ", ".join(conflicts)
+        )
+    config = Config(**(said | flags))
+    config.data_root, config.exec_root = Path(config.data_root).absolute(), Path(config.exec_root).absolute()
+    _check(config)
+    return config
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="minidockd", description="The minidock daemon.", allow_abbrev=False)
+    add = parser.add_argument
+    add("-H", "--host", dest="hosts", action="append", metavar="URL", help="unix://PATH or tcp://127.0.0.1:PORT")
+    add("--data-root", metavar="DIR", help="images, containers and records (/var/lib/minidock)")
+    add("--exec-root", metavar="DIR", help="running state (/run/minidock)")
+    add("-l", "--log-level", choices=LOG_LEVELS)
+    add("--bridge", metavar="NAME", help='the default network\'s bridge (minidock0), or "none"')
+    add("--bip", metavar="CIDR", help="the bridge's address and the network's size (172.20.0.1/16)")
+    add("-G", "--group", help="who besides root may use the unix socket (minidock)")
+    add("--insecure-registry", dest="insecure_registries", action="append", metavar="HOST[:PORT] or CIDR")
+    add("--registry-mirror", dest="registry_mirrors", action="append", metavar="URL", help="a mirror of Docker Hub")
+    add("--live-restore", action="store_const", const=True, help="stopping the daemon leaves containers running")
+    add("--config-file", type=Path, metavar="FILE", help=f"a JSON file with the same names ({DEFAULT_CONFIG_FILE})")
+    return parser
+
+
+def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        if required:
+            raise InvalidInput(f"{path}: no such configuration file") from None
+        return {}
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"{path}: {error}") from None
+    if not isinstance(document, dict):
+        raise InvalidInput(f"{path}: not a JSON object")
+    defaults = {_option(item.name): (item.name, getattr(Config(), item.name)) for item in fields(Config)}
+    unknown = sorted(set(document) - set(defaults))
+    if unknown:
+        raise InvalidInput(
+            f"{path}: the following directives don't match any configuration option: {', '.join(unknown)}"
+        )
+    said: dict[str, Any] = {}
+    for option, value in document.items():
+        name, default = defaults[option]
+        wanted = str if isinstance(default, Path) else type(default)
+        texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
+        if type(value) is not wanted or not texts:
+            raise InvalidInput(f"{path}: {option} must be a {'list of strings' if wanted is list else wanted.__name__}")
+        said[name] = value
+    return said
+
+
+def _option(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _check(config: Config) -> None:
+    for host in config.hosts:
+        parse_host(host)
+    if config.log_level not in LOG_LEVELS:
+        raise InvalidInput(f"log-level {config.log_level!r} is none of {', '.join(LOG_LEVELS)}")
+    try:
+        ipaddress.IPv4Interface(config.bip)
+    except ValueError as error:
+        raise InvalidInput(f"bip {config.bip!r}: {error}") from None
+
+
+def parse_host(host: str) -> Path | tuple[str, int]:
+    """Where to listen: a unix socket's path, or a loopback address and a port.
+
+    The API is root on this machine for whoever reaches it, so any other address is refused (until there is TLS).
+    """
+    url = urlsplit(host)
+    if url.scheme == "unix" and url.path and not url.netloc:
+        return Path(url.path)
+    if url.scheme != "tcp" or not url.hostname:
+        raise InvalidInput(f"host {host!r} is neither unix:///PATH nor tcp://127.0.0.1:PORT")
+    try:
+        address, port = ipaddress.ip_address(url.hostname.replace("localhost", "127.0.0.1")), url.port
+    except ValueError:
+        raise InvalidInput(f"host {host!r}: not an address and a port") from None
+    if not address.is_loopback:
+        raise InvalidInput(
+            f"host {host!r} would give root on this machine to whoever can reach it: use unix:// or tcp://127.0.0.1"
+        )
+    return str(address), port or 2375
