@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 BUSYBOX = Path("/bin/busybox")
-APPLETS = (
-    "sh cat ls id echo sleep true false mount umount hostname stat touch mkdir ln rm mknod dmesg unshare ps kill env pwd test "
-    "readlink sync dd head grep ip tty stty chmod chown ulimit nproc find wc sort chroot setsid mv cp printf trap seq"
-).split()
+APPLETS = """
+    sh cat ls id echo sleep true false mount umount hostname stat touch mkdir ln rm mknod dmesg unshare ps kill env pwd test
+    readlink sync dd head grep ip tty stty chmod chown ulimit nproc find wc sort chroot setsid mv cp printf seq uname wget nc
+""".split()  # noqa: SIM905
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/bin/false\nguest:x:1000:1000::/home/guest:/bin/sh\n"
 GROUP = "root:x:0:\nbin:x:1:guest\ntty:x:5:\naudio:x:29:guest\nguest:x:1000:\n"
 
-CAPABILITIES = [
-    f"CAP_{name}"
-    for name in (
-        "CHOWN DAC_OVERRIDE FSETID FOWNER MKNOD NET_RAW SETGID SETUID SETFCAP SETPCAP NET_BIND_SERVICE SYS_CHROOT KILL "
-        "AUDIT_WRITE"
-    ).split()
-]
-MASKED = [
-    "/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/sched_debug",
-    "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/devices/virtual/powercap", "/sys/firmware",
-]  # fmt: skip
+CAPABILITIES = """
+    CAP_CHOWN CAP_DAC_OVERRIDE CAP_FSETID CAP_FOWNER CAP_MKNOD CAP_NET_RAW CAP_SETGID CAP_SETUID CAP_SETFCAP CAP_SETPCAP
+    CAP_NET_BIND_SERVICE CAP_SYS_CHROOT CAP_KILL CAP_AUDIT_WRITE
+""".split()  # noqa: SIM905
+MASKED = """
+    /proc/acpi /proc/asound /proc/interrupts /proc/kcore /proc/keys /proc/latency_stats /proc/sched_debug /proc/scsi
+    /proc/timer_list /proc/timer_stats /sys/devices/virtual/powercap /sys/firmware
+""".split()  # noqa: SIM905
 READONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 MOUNTS: list[dict[str, Any]] = [
     {"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]},
@@ -66,7 +62,7 @@ def rootfs(path: Path) -> Path:
     (path / "tmp").chmod(0o1777)
     shutil.copy(BUSYBOX, path / "bin/busybox")
     for applet in APPLETS:
-        os.symlink("busybox", path / "bin" / applet)
+        (path / "bin" / applet).symlink_to("busybox")
     (path / "etc/passwd").write_text(PASSWD)
     (path / "etc/group").write_text(GROUP)
     return path
@@ -74,7 +70,7 @@ def rootfs(path: Path) -> Path:
 
 def config(*args: str, **process: Any) -> dict[str, Any]:
     """A config.json as Docker would write it, to run ``args``; keywords change the process."""
-    sets = {name: CAPABILITIES for name in ("bounding", "effective", "permitted")}
+    sets = dict.fromkeys(("bounding", "effective", "permitted"), CAPABILITIES)
     return {
         "ociVersion": "1.2.0",
         "root": {"path": "rootfs"},
