@@ -9,8 +9,8 @@ from typing import Any
 
 BUSYBOX = Path("/bin/busybox")
 APPLETS = """
-    sh cat ls id echo sleep true false mount umount hostname stat touch mkdir ln rm mknod dmesg unshare ps kill env pwd test
-    readlink sync dd head grep ip tty stty chmod chown ulimit nproc find wc sort chroot setsid mv cp printf seq uname wget nc
+    sh cat ls id echo sleep true false mount umount hostname stat touch mkdir ln rm mknod dmesg unshare ps kill env pwd
+    readlink sync dd head grep ip tty stty chmod chown ulimit nproc find wc sort chroot setsid mv cp printf seq uname
 """.split()  # noqa: SIM905
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nbin:x:1:1:bin:/bin:/bin/false\nguest:x:1000:1000::/home/guest:/bin/sh\n"
 GROUP = "root:x:0:\nbin:x:1:guest\ntty:x:5:\naudio:x:29:guest\nguest:x:1000:\n"
