@@ -1,0 +1,249 @@
+"""System calls on files and directories, all of them relative to a directory that is held open.
+
+A path is walked anew at every call, and somebody else may swap a component for a symbolic link in between. So the
+engine opens a directory once, and goes on from that descriptor: the ``…at`` calls, and openat2(2) which can refuse
+to follow links or to leave the directory.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from errno import EIO
+
+from minidock.errors import SystemCallFailed
+from minidock.kernel.notation import choice, flags, named, octal, quoted
+from minidock.kernel.syscalls.seam import Argument, Path, invoke
+
+AT_FDCWD = -100
+AT_SYMLINK_NOFOLLOW = 0x100
+AT_REMOVEDIR = 0x200
+AT_SYMLINK_FOLLOW = 0x400
+AT_EMPTY_PATH = 0x1000
+_AT = flags(named(globals(), "AT_"))
+
+# How openat2(2) may walk a path. Stable since Linux 5.6.
+RESOLVE_NO_XDEV = 0x01
+RESOLVE_NO_MAGICLINKS = 0x02
+RESOLVE_NO_SYMLINKS = 0x04
+RESOLVE_BENEATH = 0x08
+RESOLVE_IN_ROOT = 0x10
+_RESOLVE = flags(named(globals(), "RESOLVE_"))
+
+RENAME_NOREPLACE = 1
+RENAME_EXCHANGE = 2
+RENAME_WHITEOUT = 4
+_RENAME = flags(named(globals(), "RENAME_"))
+
+MFD_CLOEXEC = 1
+MFD_ALLOW_SEALING = 2
+_MFD = flags(named(globals(), "MFD_"))
+
+F_ADD_SEALS = 1033
+F_SEAL_SEAL = 1
+F_SEAL_SHRINK = 2
+F_SEAL_GROW = 4
+F_SEAL_WRITE = 8
+_SEALS = flags(named(globals(), "F_SEAL_"))
+
+PROC_SUPER_MAGIC = 0x9FA0
+CGROUP_SUPER_MAGIC = 0x27E0EB
+CGROUP2_SUPER_MAGIC = 0x63677270
+
+# The numbers of O_DIRECTORY, O_NOFOLLOW and O_DIRECT differ between x86 and arm: take the C library's.
+_OPEN_ORDER = (
+    "O_CREAT O_EXCL O_NOCTTY O_TRUNC O_APPEND O_NONBLOCK O_SYNC O_TMPFILE O_DIRECTORY O_NOFOLLOW O_CLOEXEC O_PATH"
+)
+_OPEN_NAMES = {int(getattr(os, name)): name for name in _OPEN_ORDER.split()}
+_ACCESS = {os.O_RDONLY: "O_RDONLY", os.O_WRONLY: "O_WRONLY", os.O_RDWR: "O_RDWR"}
+
+
+def _open_flags(value: object) -> str:
+    """The access mode is a number in the lowest two bits, not a set: ``O_RDONLY`` is 0."""
+    assert isinstance(value, int)
+    rest = flags(_OPEN_NAMES, zero="")(value & ~os.O_ACCMODE)
+    return "|".join(filter(None, [_ACCESS.get(value & os.O_ACCMODE, "O_ACCMODE"), rest]))
+
+
+def at(descriptor: int) -> Argument:
+    """A directory descriptor as an argument: ``AT_FDCWD``, or its number."""
+    return descriptor, choice({AT_FDCWD: "AT_FDCWD"}) if descriptor == AT_FDCWD else str
+
+
+def openat(directory: int, path: Path, open_flags: int, mode: int = 0) -> int:
+    """Open ``path``, relative to ``directory`` (or AT_FDCWD); a new file gets ``mode``. Close-on-exec. open(2)."""
+    arguments: list[Argument] = [at(directory), path, (open_flags | os.O_CLOEXEC, _open_flags)]
+    if open_flags & (os.O_CREAT | os.O_TMPFILE & ~os.O_DIRECTORY):
+        arguments.append((mode, octal))
+    return invoke("openat", *arguments, operand=_named(path))
+
+
+class _OpenHow(ctypes.Structure):
+    """``struct open_how`` of openat2(2)."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def openat2(directory: int, path: Path, open_flags: int, resolve: int, mode: int = 0) -> int:
+    """Open ``path`` with rules for the walk (RESOLVE_…). Close-on-exec. openat2(2).
+
+    With RESOLVE_IN_ROOT, ``directory`` is the root of the walk: absolute links and ``..`` stay inside.
+    """
+    how = _OpenHow(open_flags | os.O_CLOEXEC, mode, resolve)
+
+    def render(_: object) -> str:
+        parts = [f"flags={_open_flags(how.flags)}"]
+        if how.flags & (os.O_CREAT | os.O_TMPFILE & ~os.O_DIRECTORY):
+            parts.append(f"mode={octal(how.mode)}")
+        parts.append(f"resolve={_RESOLVE(how.resolve)}")
+        return "{" + ", ".join(parts) + "}"
+
+    return invoke("openat2", at(directory), path, (how, render), ctypes.sizeof(how), operand=_named(path))
+
+
+def read(descriptor: int, size: int) -> bytes:
+    """Up to ``size`` bytes; none at the end of the file. read(2)."""
+    buffer = ctypes.create_string_buffer(size)
+    got = [0]
+    got[0] = invoke("read", descriptor, (buffer, lambda _: quoted(buffer.raw.rstrip(b"\0"))), size)
+    return buffer.raw[: got[0]]
+
+
+def write(descriptor: int, data: bytes, operand: str = "") -> int:
+    """Write once; how many bytes were taken. ``operand`` names the file in an error. write(2)."""
+    buffer = (ctypes.c_char * len(data)).from_buffer_copy(data) if data else None
+    return invoke("write", descriptor, (buffer, lambda _: quoted(data)), len(data), operand=operand)
+
+
+def write_file(path: Path, text: str | bytes, directory: int = AT_FDCWD, open_flags: int = 0) -> None:
+    """Write ``text`` into an existing file with one write, as files of /proc, /sys and cgroups want it.
+
+    ``open_flags`` are added to O_WRONLY (O_NOFOLLOW, O_CREAT, …). Raises :class:`SystemCallFailed` that names the path
+    and the text.
+    """
+    data = os.fsencode(text)
+    descriptor = openat(directory, path, os.O_WRONLY | open_flags, 0o644)
+    try:
+        what = f"{_named(path)}, {quoted(data)}"
+        if write(descriptor, data, what) != len(data):
+            raise SystemCallFailed("write", what, EIO)
+    finally:
+        os.close(descriptor)
+
+
+def mkdirat(directory: int, path: Path, mode: int = 0o755) -> None:
+    """Make a directory. mkdir(2)."""
+    invoke("mkdirat", at(directory), path, (mode, octal), operand=_named(path))
+
+
+_FILE_TYPES = {0o020000: "S_IFCHR", 0o060000: "S_IFBLK", 0o100000: "S_IFREG", 0o010000: "S_IFIFO", 0o140000: "S_IFSOCK"}
+
+
+def mknodat(directory: int, path: Path, mode: int, device: int = 0) -> None:
+    """Make a device file, FIFO, socket or regular file: ``mode`` holds type and permissions. mknod(2)."""
+
+    def render_mode(_: object) -> str:
+        return f"{_FILE_TYPES.get(mode & 0o170000, '0')}|{octal(mode & 0o7777)}"
+
+    arguments: list[Argument] = [at(directory), path, (mode, render_mode)]
+    # strace shows a device number only where it means something.
+    makedev = f"makedev({os.major(device):#x}, {os.minor(device):#x})"
+    if mode & 0o170000 in (0o020000, 0o060000):
+        arguments.append((device, lambda _: makedev))
+    invoke("mknodat", *arguments, operand=_named(path))
+
+
+def symlinkat(target: Path, directory: int, path: Path) -> None:
+    """Make a symbolic link at ``path`` that says ``target``. symlink(2)."""
+    invoke("symlinkat", target, at(directory), path, operand=f"{_named(target)}, {_named(path)}")
+
+
+def linkat(from_directory: int, source: Path, directory: int, path: Path, at_flags: int = 0) -> None:
+    """Give the file ``source`` another name. With AT_EMPTY_PATH, the descriptor itself. link(2)."""
+    what = f"{_named(source)}, {_named(path)}"
+    invoke("linkat", at(from_directory), source, at(directory), path, (at_flags, _AT), operand=what)
+
+
+def unlinkat(directory: int, path: Path, at_flags: int = 0) -> None:
+    """Remove a name; a directory's with AT_REMOVEDIR. unlink(2)."""
+    invoke("unlinkat", at(directory), path, (at_flags, _AT), operand=_named(path))
+
+
+def renameat2(from_directory: int, source: Path, directory: int, path: Path, rename_flags: int = 0) -> None:
+    """Rename; RENAME_NOREPLACE never replaces, RENAME_EXCHANGE swaps two. rename(2)."""
+    what = f"{_named(source)}, {_named(path)}"
+    invoke("renameat2", at(from_directory), source, at(directory), path, (rename_flags, _RENAME), operand=what)
+
+
+def fchownat(directory: int, path: Path, uid: int, gid: int, at_flags: int = AT_SYMLINK_NOFOLLOW) -> None:
+    """Give the file to a user and a group, by default a link itself. Clears set-uid bits. chown(2)."""
+    invoke("fchownat", at(directory), path, uid, gid, (at_flags, _AT), operand=_named(path))
+
+
+def fchown(descriptor: int, uid: int, gid: int) -> None:
+    """Give an open file to a user and a group. chown(2)."""
+    invoke("fchown", descriptor, uid, gid)
+
+
+def fchmod(descriptor: int, mode: int) -> None:
+    """Set the permissions of an open file: nothing to follow, nothing to race with. chmod(2)."""
+    invoke("fchmod", descriptor, (mode, octal))
+
+
+def readlinkat(directory: int, path: Path) -> str:
+    """What a symbolic link says. readlink(2)."""
+    size = 4096
+    buffer = ctypes.create_string_buffer(size)
+    length = invoke(
+        "readlinkat", at(directory), path, (buffer, lambda _: quoted(buffer.value)), size, operand=_named(path)
+    )
+    return os.fsdecode(buffer.raw[:length])
+
+
+def umask(mask: int) -> int:
+    """Permissions that new files of this process do not get; returns the former mask. umask(2)."""
+    return invoke("umask", (mask, octal))
+
+
+def memfd_create(name: str, memfd_flags: int = MFD_CLOEXEC | MFD_ALLOW_SEALING) -> int:
+    """A file that lives in memory and has no path. memfd_create(2)."""
+    return invoke("memfd_create", name, (memfd_flags, _MFD))
+
+
+def add_seals(descriptor: int, seals: int = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) -> None:
+    """From now on nobody, whatever their rights, may change this memory file. fcntl(2), F_ADD_SEALS."""
+    invoke("fcntl", descriptor, (F_ADD_SEALS, choice({F_ADD_SEALS: "F_ADD_SEALS"})), (seals, _SEALS))
+
+
+def filesystem_magic(descriptor: int) -> int:
+    """What kind of file system an open file is on: PROC_SUPER_MAGIC, …: the proof that /proc is /proc. statfs(2)."""
+    buffer = (ctypes.c_long * 16)()  # struct statfs has 120 bytes, f_type first, on both architectures
+    invoke("fstatfs", descriptor, (buffer, lambda _: f"{{f_type={buffer[0]:#x}, ...}}"))
+    return int(buffer[0])
+
+
+def dup3(descriptor: int, number: int, close_on_exec: bool = False) -> None:
+    """Make ``number`` another name of ``descriptor``, which must be a different number. dup(2)."""
+    cloexec = os.O_CLOEXEC if close_on_exec else 0
+    invoke("dup3", descriptor, number, (cloexec, flags(_OPEN_NAMES)))
+
+
+def dup2(descriptor: int, number: int) -> None:
+    """Make ``number`` another name of ``descriptor``, inherited over exec even if they are the same. dup(2)."""
+    if descriptor == number:
+        os.set_inheritable(descriptor, True)
+    else:
+        dup3(descriptor, number)
+
+
+CLOSE_RANGE_CLOEXEC = 4
+
+
+def close_range(first: int, last: int = 0xFFFFFFFF, cloexec: bool = False) -> None:
+    """Close the descriptors from ``first`` to ``last``; with ``cloexec`` leave that to exec. close_range(2)."""
+    names = flags({CLOSE_RANGE_CLOEXEC: "CLOSE_RANGE_CLOEXEC"})
+    invoke("close_range", first, last, (CLOSE_RANGE_CLOEXEC if cloexec else 0, names))
+
+
+def _named(path: Path) -> str:
+    return quoted(os.fsencode(path))
