@@ -42,7 +42,7 @@ docs:
 
 bench:
 	@.ci/setup test
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(ONLY)
 
 clean:
 	rm -rf .venv .make build dist docs/_build docs/reference/generated *.egg-info
