@@ -6,6 +6,8 @@
     ├── InvalidInput              400   what was asked cannot be meant
     │   ├── InvalidReference            "Foo:latest": an image name that is no name
     │   ├── InvalidDigest               "sha256:xyz"
+    │   ├── InvalidFlag                 (client) --foo, or --memory=3x: exit code 125
+    │   ├── InvalidArguments            (client) too few, too many, or no such command
     │   └── InvalidSpec                 a config.json, manifest or archive that breaks its specification
     ├── CannotRun                 400   the container's program did not start
     │   ├── ProgramNotFound             exit code 127
@@ -26,6 +28,7 @@
     ├── RegistryError             500   a registry answered something else than what was asked
     │   └── RegistryUnreachable   500
     ├── NotImplementedYet         501   a part of Docker that this engine does not have
+    ├── ErrorFromDaemon           (client) the daemon refused; its words, its status
     └── DaemonUnreachable         (client) nobody answers on the socket
 
 Messages are lower case, without a full stop, and say how to act where the user can.
@@ -61,6 +64,16 @@ class InvalidReference(InvalidInput):
 
 class InvalidDigest(InvalidInput):
     """A digest that is not ``algorithm:hex``."""
+
+
+class InvalidFlag(InvalidInput):
+    """A flag that the command does not have, or a value that the flag cannot take."""
+
+
+class InvalidArguments(InvalidInput):
+    """Too few arguments, too many, or a command that does not exist."""
+
+    exit_code = 1
 
 
 class InvalidSpec(InvalidInput):
@@ -190,6 +203,17 @@ class NotImplementedYet(MinidockError):
     """A part of Docker that this engine does not have."""
 
     http_status = 501
+
+
+class ErrorFromDaemon(MinidockError):
+    """The daemon answered with an error: ``status`` is HTTP's, ``text`` the daemon's own message."""
+
+    exit_code = 1
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"Error response from daemon: {text}")
+        self.status = status
+        self.text = text
 
 
 class DaemonUnreachable(MinidockError):
