@@ -39,10 +39,9 @@ _LAYER_PREFIXES = (
     "application/vnd.oci.image.layer.nondistributable.v1.tar",
     "application/vnd.docker.image.rootfs.diff.tar",
 )
-#: How a layer may be packed. What it really is, its first bytes say.
-LAYER_TYPES = tuple(
-    prefix + suffix for prefix in _LAYER_PREFIXES for suffix in ("", "+gzip", "+zstd", ".gzip", ".zstd")
-)
+#: What a layer may be called. How it is really packed, its first bytes say.
+_LAYER_SUFFIXES = ("", "+gzip", "+zstd", ".gzip", ".zstd")
+LAYER_TYPES = tuple(prefix + suffix for prefix in _LAYER_PREFIXES for suffix in _LAYER_SUFFIXES)
 
 #: Where an index in a layout says which name a manifest has.
 REF_NAME = "org.opencontainers.image.ref.name"
@@ -69,7 +68,7 @@ class Descriptor(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True
 class Manifest(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True, kw_only=True):
     """One image for one platform: a configuration and its layers, the lowest first."""
 
-    schema_version: int = msgspec.field(default=2)
+    schema_version: int = msgspec.field(name="schemaVersion")
     media_type: str = ""
     artifact_type: str = ""
     config: Descriptor
@@ -81,7 +80,7 @@ class Manifest(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True, 
 class Index(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True, kw_only=True):
     """Several manifests under one name: one a platform (Docker: "manifest list")."""
 
-    schema_version: int = msgspec.field(default=2)
+    schema_version: int = msgspec.field(name="schemaVersion")
     media_type: str = ""
     manifests: list[Descriptor]
     annotations: dict[str, str] = {}
