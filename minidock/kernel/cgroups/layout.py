@@ -1,0 +1,102 @@
+"""Which cgroups this host has, and where: read from mountinfo, never assumed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from minidock.errors import InvalidSpec, KernelFeatureMissing
+from minidock.kernel.cgroups.interface import Cgroup
+
+CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io", "devices", "freezer", "hugetlb")
+"""What limits need, by the names of cgroup v2 (there, devices and freezer are not controllers but always present)."""
+
+# What version 1 calls differently.
+_V1_NAMES = {"blkio": "io"}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """``kind`` is ``v1``, ``v2``, ``hybrid`` or ``none``.
+
+    ``v1`` maps each controller of version 1 (``memory``, ``blkio``, ``name=systemd``, …) to its mount; several may
+    share one. ``v2`` is the mount of the unified tree, ``missing`` the controllers of which this host has none.
+    """
+
+    kind: str
+    v1: dict[str, Path] = field(default_factory=dict)
+    v2: Path | None = None
+    missing: tuple[str, ...] = ()
+
+
+def at(path: str, layout: Layout | None = None) -> Cgroup:
+    """The cgroup ``path`` (counted from the mount of each hierarchy), existing or not. Nothing is touched.
+
+    Raises ``KernelFeatureMissing`` on a host without cgroups, ``InvalidSpec`` for a path that leads out of the mount.
+    """
+    # Imported here because a host needs only one of them, and init starts the faster for it.
+    layout = layout or detect()
+    if layout.kind == "none":
+        raise KernelFeatureMissing("no cgroups are mounted: mount -t cgroup2 none /sys/fs/cgroup")
+    if ".." in path.split("/"):
+        raise InvalidSpec(f"cgroup path {path} leads out of the cgroup mount")
+    if layout.kind == "v2":
+        from minidock.kernel.cgroups.v2 import CgroupV2
+
+        assert layout.v2
+        return CgroupV2(path, layout.v2)
+    from minidock.kernel.cgroups.v1 import CgroupV1
+
+    return CgroupV1(path, layout.v1)
+
+
+def detect(mountinfo: str = "/proc/self/mountinfo") -> Layout:
+    """Read what is mounted (proc_pid_mountinfo(5), cgroups(7))."""
+    return parse_mountinfo(Path(mountinfo).read_text())
+
+
+def parse_mountinfo(text: str) -> Layout:
+    """The layout that mountinfo's ``text`` shows.
+
+    A mount may show a hierarchy only from some group down (its *root* field is not ``/``): in a container without a
+    cgroup namespace, say. That group is then the root of all that can be made, so only the mount point counts.
+    The first mount of a hierarchy wins.
+    """
+    v1: dict[str, Path] = {}
+    v2: Path | None = None
+    for line in text.splitlines():
+        before, _, after = line.partition(" - ")
+        mount_point = Path(_unescape(before.split(" ")[4]))
+        file_system, _, super_options = after.split(" ", 2)
+        if file_system == "cgroup2" and v2 is None:
+            v2 = mount_point
+        elif file_system == "cgroup":
+            for name in _hierarchies(super_options):
+                v1.setdefault(name, mount_point)
+    return _describe(v1, v2)
+
+
+def _hierarchies(super_options: str) -> list[str]:
+    """The controllers, or the ``name=…``, that a version 1 mount's options list among others."""
+    plain = {"rw", "ro", "xattr", "clone_children", "noprefix", "favordynmods", "cpuset_v2_mode"}
+    names = [option for option in super_options.split(",") if option not in plain]
+    return [name for name in names if "=" not in name or name.startswith("name=")]
+
+
+def _describe(v1: dict[str, Path], v2: Path | None) -> Layout:
+    controllers = {_V1_NAMES.get(name, name) for name in v1 if "=" not in name}
+    if controllers:
+        kind = "hybrid" if v2 else "v1"
+    elif v2:
+        kind = "v2"
+        listed = v2 / "cgroup.controllers"
+        controllers = {"devices", "freezer", *(listed.read_text().split() if listed.exists() else ())}
+    else:
+        kind = "none"
+    return Layout(kind, v1, v2, tuple(name for name in CONTROLLERS if name not in controllers))
+
+
+def _unescape(text: str) -> str:
+    """mountinfo writes space, tab, newline and backslash as octal."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
