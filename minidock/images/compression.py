@@ -1,0 +1,128 @@
+"""The uncompressed bytes of an archive as a stream that is counted, hashed and limited.
+
+What a file is packed with, its first bytes say: media types and file names are wrong too often.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+from minidock.errors import CorruptContent, InvalidSpec
+
+#: Large enough that Python's part of the work does not count, small enough for the processor's cache.
+CHUNK = 256 * 1024
+
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
+
+
+def kind_of(start: bytes) -> str:
+    """How a file that begins with ``start`` is packed: gzip, zstd, bzip2, xz, or "" for not at all."""
+    return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
+
+
+def decompressed(file: io.BufferedReader) -> BinaryIO:
+    """``file``'s content, unpacked while it is read. Reading raises EOFError, OSError or the library's own error."""
+    kind = kind_of(file.peek(6)[:6])
+    if kind == "gzip":
+        return _gunzip(file)
+    if kind == "zstd":
+        import zstandard
+
+        # zstd itself refuses frames that need a window of more than 128 MiB.
+        return cast(BinaryIO, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True))
+    if kind == "bzip2":
+        import bz2
+
+        return cast(BinaryIO, bz2.BZ2File(file))
+    if kind == "xz":
+        import lzma
+
+        return cast(BinaryIO, lzma.LZMAFile(file))
+    return file
+
+
+def _gunzip(file: BinaryIO) -> BinaryIO:
+    """isal unpacks several times faster than zlib; it is there for amd64 and arm64."""
+    try:
+        from isal import igzip
+    except ImportError:
+        import gzip
+
+        return cast(BinaryIO, gzip.GzipFile(fileobj=file))
+    return cast(BinaryIO, igzip.open(file))  # type: ignore[no-untyped-call]
+
+
+class Stream:
+    """An archive's bytes. ``limit`` is how many there may be: a small blob can hold an endless row of zeros."""
+
+    def __init__(self, file: BinaryIO, limit: int) -> None:
+        self._file = file
+        self._limit = limit
+        self._buffer = b""
+        self._at = 0
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def take(self, size: int) -> bytes:
+        """Exactly ``size`` bytes; fewer only at the end. Raises as :meth:`pieces`."""
+        end = self._at + size
+        if end <= len(self._buffer):
+            piece = self._buffer[self._at : end]
+            self._at = end
+            return piece
+        return b"".join(self._up_to(size))
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """``size`` bytes in pieces. Raises InvalidSpec when there are fewer, or more than the limit."""
+        for piece in self._up_to(size):
+            size -= len(piece)
+            yield piece
+        if size:
+            raise InvalidSpec("archive is truncated")
+
+    def finish(self) -> str:
+        """Read what is left, and tell the digest of all: the diff-id."""
+        while self._fill():
+            continue
+        return f"sha256:{self._hash.hexdigest()}"
+
+    def _up_to(self, size: int) -> Iterator[bytes]:
+        while size:
+            if self._at == len(self._buffer) and not self._fill():
+                return
+            piece = self._buffer[self._at : self._at + size]
+            self._at += len(piece)
+            size -= len(piece)
+            yield piece
+
+    def _fill(self) -> bool:
+        """Replace the buffer, which is used up. False at the end."""
+        try:
+            self._buffer = self._file.read(CHUNK)
+        except _library_errors() as error:
+            raise CorruptContent(f"archive cannot be unpacked: {error}") from error
+        self._at = 0
+        self.size += len(self._buffer)
+        if self.size > self._limit:
+            raise InvalidSpec(f"archive is larger than {self._limit} bytes when unpacked: refused")
+        self._hash.update(self._buffer)
+        return bool(self._buffer)
+
+
+def _library_errors() -> tuple[type[Exception], ...]:
+    """What the libraries raise for damaged data: not OSError as such, which would hide a broken disk."""
+    import gzip
+    import lzma
+    import zlib
+
+    import zstandard
+
+    errors = [EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError]
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return tuple(errors)
+    return (*errors, cast("type[Exception]", isal_zlib.error))
