@@ -1,0 +1,278 @@
+"""HTTP to the daemon, over a unix or TCP socket.
+
+h11 knows the protocol and nothing of sockets; this module knows sockets. A :class:`Client` speaks one version of the
+API, agreed upon by ``HEAD /_ping``, and turns answers of 400 and more into :class:`~minidock.errors.ErrorFromDaemon`.
+
+A connection is used for one request after another while answers are read to their end. Two kinds of answer keep their
+connection for longer: a stream (logs, progress, wait), which the reader takes as it comes, and a *hijacked* one
+(attach, exec), which after ``101 UPGRADED`` is no longer HTTP but the container's own bytes in both directions.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
+
+import h11
+
+from minidock.errors import DaemonUnreachable, ErrorFromDaemon, InvalidInput
+
+DEFAULT_HOST = "unix:///run/minidock.sock"
+API_VERSION = (1, 44)
+PIECE = 256 * 1024
+
+
+class Address(NamedTuple):
+    """Where a daemon listens: ``text`` is what the user wrote, ``path`` or ``host`` and ``port`` what it means."""
+
+    text: str
+    path: str = ""
+    host: str = ""
+    port: int = 0
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """From ``unix:///run/x.sock``, ``tcp://host:port`` or ``host:port``. Raises InvalidInput."""
+        scheme, separator, rest = text.partition("://")
+        if not separator:
+            scheme, rest = "tcp", text
+        if scheme == "unix" and rest:
+            return cls(text, path=rest)
+        host, colon, port = rest.rstrip("/").rpartition(":")
+        if scheme != "tcp" or not colon or not port.isdigit():
+            raise InvalidInput(f"invalid bind address format: {text}")
+        return cls(text, host=host.strip("[]") or "127.0.0.1", port=int(port))
+
+    def connect(self) -> socket.socket:
+        """A connected socket. Raises DaemonUnreachable."""
+        try:
+            if not self.path:
+                return socket.create_connection((self.host, self.port))
+            stream = socket.socket(socket.AF_UNIX)
+            stream.connect(self.path)
+            return stream
+        except PermissionError:
+            message = f"permission denied while trying to connect to the minidock daemon socket at {self.text}"
+            raise DaemonUnreachable(message) from None
+        except OSError:
+            raise self.unreachable() from None
+
+    def unreachable(self) -> DaemonUnreachable:
+        """The error that says so."""
+        return DaemonUnreachable(
+            f"Cannot connect to the minidock daemon at {self.text}. Is the minidock daemon running?"
+        )
+
+
+class Response:
+    """An answer whose status and headers are known. The body is read once: ``read``, ``json`` or ``pieces``."""
+
+    def __init__(self, client: Client, connection: Connection, head: h11.Response | h11.InformationalResponse) -> None:
+        self.status = head.status_code
+        self.headers = {name.decode(): value.decode("latin-1") for name, value in head.headers}
+        self._client = client
+        self._connection = connection
+
+    def fileno(self) -> int:
+        """The socket, for ``poll``: readable when there is more to read."""
+        return self._connection.socket.fileno()
+
+    def ready(self) -> bool:
+        """Whether some of the body (or its end) is already here. If not, ``receive`` when the socket is readable."""
+        return self._connection.peek()
+
+    def receive(self) -> None:
+        """Take from the socket what is there, without waiting for more."""
+        self._connection.receive()
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body, as it comes. Raises DaemonUnreachable when the connection breaks."""
+        while True:
+            event = self._connection.next_event()
+            if isinstance(event, h11.Data):
+                yield bytes(event.data)
+            elif isinstance(event, h11.EndOfMessage):
+                break
+        self._client.give_back(self._connection)
+
+    def read(self) -> bytes:
+        """The whole body."""
+        return b"".join(self.pieces())
+
+    def json(self) -> Any:
+        """The whole body, as JSON. An empty one is None."""
+        body = self.read()
+        return json.loads(body) if body.strip() else None
+
+    def documents(self) -> Iterator[dict[str, Any]]:
+        """A stream of JSON documents, each as soon as its line is complete: progress, events."""
+        rest = b""
+        for piece in self.pieces():
+            *lines, rest = (rest + piece).split(b"\n")
+            yield from (json.loads(line) for line in lines if line.strip())
+        if rest.strip():
+            yield json.loads(rest)
+
+    def close(self) -> None:
+        """Hang up: for a stream that is not read to its end."""
+        self._connection.socket.close()
+
+
+class Connection:
+    """One socket, and what h11 knows about it."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self.socket = address.connect()
+        self.http = h11.Connection(h11.CLIENT)
+        self._ahead: Any = h11.NEED_DATA
+
+    def send(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> None:
+        """Put an event on the wire. Raises DaemonUnreachable."""
+        try:
+            self.socket.sendall(self.http.send(event) or b"")
+        except OSError:
+            raise self.address.unreachable() from None
+
+    def next_event(self) -> Any:
+        """The next event from the daemon. Raises DaemonUnreachable."""
+        while not self.peek():
+            self.receive()
+        event, self._ahead = self._ahead, h11.NEED_DATA
+        if isinstance(event, h11.ConnectionClosed):
+            raise DaemonUnreachable(f"the minidock daemon at {self.address.text} closed the connection")
+        return event
+
+    def peek(self) -> bool:
+        """Whether the next event is here. h11 may hold it already, and then the socket stays silent."""
+        if self._ahead is h11.NEED_DATA:
+            try:
+                self._ahead = self.http.next_event()
+            except h11.ProtocolError as error:
+                raise DaemonUnreachable(f"the minidock daemon at {self.address.text} broke off: {error}") from None
+        return self._ahead is not h11.NEED_DATA
+
+    def receive(self) -> None:
+        """One read from the socket, for h11 to make events of."""
+        try:
+            self.http.receive_data(self.socket.recv(PIECE))
+        except OSError as error:
+            raise DaemonUnreachable(f"the minidock daemon at {self.address.text} broke off: {error}") from None
+
+
+class Client:
+    """Requests to one daemon."""
+
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._idle: Connection | None = None
+        self._version = ""
+
+    @property
+    def version(self) -> str:
+        """The API's version that both sides speak, such as ``1.44``: asked for when first needed."""
+        if not self._version:
+            self.ping()
+        return self._version
+
+    def ping(self) -> None:
+        """Ask the daemon which version it speaks. Raises DaemonUnreachable."""
+        answer = self._send("HEAD", "/_ping", None, {})
+        answer.read()
+        theirs = tuple(int(part) for part in answer.headers.get("api-version", "1.24").split("."))
+        self._version = ".".join(str(part) for part in min(theirs, API_VERSION))
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """Send a request, wait for the answer's head.
+
+        Values of the query that are None, False or empty are left out, True is 1, dictionaries are JSON. A body of
+        bytes is sent as it is, an iterator of bytes in chunks, all else as JSON. Raises ErrorFromDaemon and
+        DaemonUnreachable.
+        """
+        response = self._send(method, f"/v{self.version}{path}{_encode(query)}", body, headers or {})
+        if response.status >= 400:
+            raise ErrorFromDaemon(response.status, _message(response))
+        return response
+
+    def hijack(self, path: str, query: Mapping[str, Any] | None = None, body: Any = None) -> Hijacked:
+        """Turn a request's connection into a stream of bytes in both directions. Raises as ``request`` does."""
+        upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        response = self.request("POST", path, query, body, upgrade)
+        connection = response._connection
+        if response.status != 101:
+            raise DaemonUnreachable(f"unable to upgrade to tcp, received {response.status}")
+        return Hijacked(connection.socket, connection.http.trailing_data[0])
+
+    def give_back(self, connection: Connection) -> None:
+        """A connection whose answer was read to its end may carry the next request."""
+        if connection.http.our_state is h11.DONE and connection.http.their_state is h11.DONE and self._idle is None:
+            connection.http.start_next_cycle()
+            self._idle = connection
+        else:
+            connection.socket.close()
+
+    def _send(self, method: str, target: str, body: Any, headers: Mapping[str, str]) -> Response:
+        connection, self._idle = self._idle or Connection(self.address), None
+        head = [("Host", "minidock"), ("User-Agent", "minidock"), *headers.items()]
+        if isinstance(body, Iterator):
+            head.append(("Transfer-Encoding", "chunked"))
+            content: Iterator[bytes] = body
+        else:
+            data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+            if body is not None and not isinstance(body, bytes):
+                head.append(("Content-Type", "application/json"))
+            if data or method == "POST":
+                head.append(("Content-Length", str(len(data))))
+            content = iter([data] if data else [])
+        connection.send(h11.Request(method=method, target=target, headers=head))
+        for piece in content:
+            connection.send(h11.Data(data=piece))
+        connection.send(h11.EndOfMessage())
+        event = connection.next_event()
+        while isinstance(event, h11.InformationalResponse) and event.status_code != 101:
+            event = connection.next_event()
+        return Response(self, connection, event)
+
+
+class Hijacked(NamedTuple):
+    """What was an HTTP connection. ``early`` are bytes that came right behind the answer's head."""
+
+    socket: socket.socket
+    early: bytes
+
+
+def _encode(query: Mapping[str, Any] | None) -> str:
+    """``?all=1&filters={…}``, or nothing."""
+    pairs = []
+    for name, value in (query or {}).items():
+        if value is None or value is False or value == "" or value == {}:
+            continue
+        values = value if isinstance(value, list) else [value]
+        for one in values:
+            text = "1" if one is True else json.dumps(one) if isinstance(one, dict) else str(one)
+            pairs.append((name, text))
+    return "?" + urlencode(pairs) if pairs else ""
+
+
+def _message(response: Response) -> str:
+    """The daemon's words: ``{"message": …}``, or whatever else it said."""
+    body = response.read()
+    try:
+        return str(json.loads(body)["message"]).strip()
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace").strip() or f"status {response.status}"
+
+
+def segment(name: str) -> str:
+    """A container's or image's name as part of a path: ``/`` and ``:`` stay as they are."""
+    return quote(name, safe="/:@")
