@@ -8,4 +8,6 @@ from minidock.kernel.syscalls.credentials import *  # noqa: F403
 from minidock.kernel.syscalls.files import *  # noqa: F403
 from minidock.kernel.syscalls.mounting import *  # noqa: F403
 from minidock.kernel.syscalls.processes import *  # noqa: F403
+from minidock.kernel.syscalls.seam import Argument as Argument
+from minidock.kernel.syscalls.seam import Path as Path
 from minidock.kernel.syscalls.seam import invoke as invoke

@@ -200,6 +200,20 @@ def readlinkat(directory: int, path: Path) -> str:
     return os.fsdecode(buffer.raw[:length])
 
 
+_IOCTLS = {
+    0x5410: "TIOCSPGRP", 0x540E: "TIOCSCTTY", 0x5413: "TIOCGWINSZ", 0x5414: "TIOCSWINSZ", 0x5441: "TIOCGPTPEER",
+    0x80045430: "TIOCGPTN", 0x40045431: "TIOCSPTLCK", 0x8913: "SIOCGIFFLAGS", 0x8914: "SIOCSIFFLAGS",
+    0xB703: "NS_GET_NSTYPE",
+}  # fmt: skip
+_IOCTL_NUMBERS = {name: number for number, name in _IOCTLS.items()}
+
+
+def ioctl(descriptor: int, request: str, argument: Argument = 0) -> int:
+    """Ask a device (or a namespace, or a socket) for what is not reading or writing; ``request`` by name. ioctl(2)."""
+    what = f"{descriptor}, {request}"
+    return invoke("ioctl", descriptor, (_IOCTL_NUMBERS[request], choice(_IOCTLS)), argument, operand=what)
+
+
 def umask(mask: int) -> int:
     """Permissions that new files of this process do not get; returns the former mask. umask(2)."""
     return invoke("umask", (mask, octal))
