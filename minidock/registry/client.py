@@ -1,0 +1,138 @@
+"""One repository in one registry, for reading: manifests and blobs (distribution-spec, "Pull").
+
+::
+
+    async with Transport(settings) as transport:
+        registry = await Registry.connect(transport, endpoint, reference, credentials)
+        manifest = await registry.manifest("3.20")
+        async with await registry.blob(descriptor.digest, offset=0) as response: ...
+
+Nothing is tried again here: see :mod:`minidock.registry.retry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import aiohttp
+from yarl import URL
+
+from minidock.errors import InvalidSpec, MinidockError, NotFound, RegistryError, Unauthorized
+from minidock.oci import digest as digests
+from minidock.oci.distribution import Challenge, parse_challenges
+from minidock.oci.image import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST, Descriptor
+from minidock.oci.reference import Reference
+from minidock.registry.answers import denied, read_limited, read_refusal
+from minidock.registry.authorization import Authorizer
+from minidock.registry.credentials import Credentials
+from minidock.registry.transport import Transport
+
+_ACCEPT = {"Accept": ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))}
+
+
+@dataclass(frozen=True)
+class RawManifest:
+    """A manifest or an index as it came: its bytes are its name, so they are kept."""
+
+    descriptor: Descriptor
+    content: bytes
+
+
+class Registry:
+    """An open door to the repository of ``reference``."""
+
+    def __init__(self, transport: Transport, base: URL, reference: Reference, credentials: Credentials) -> None:
+        self._transport = transport
+        self._base = base
+        self._reference = reference
+        self._authorizer = Authorizer(transport, base, reference.path, reference.familiar_name, credentials)
+
+    @classmethod
+    async def connect(cls, transport: Transport, base: URL, reference: Reference, credentials: Credentials) -> Registry:
+        """Knock at ``/v2/`` below ``base``: is anybody there, and do they want to know who we are?
+
+        :raises RegistryUnreachable: nobody is there
+        """
+        registry = cls(transport, base, reference, credentials)
+        async with await transport.request("GET", base / "v2" / "") as response:
+            # Whatever else is wrong, the next request will meet it and report it.
+            registry._authorizer.challenged(registry._challenges(response), sent=None)
+        return registry
+
+    async def head(self, tag: str) -> Descriptor | None:
+        """What ``tag`` names now; None when the registry does not tell without sending it, or refuses: then use GET.
+
+        Docker Hub counts the manifests that it sends against a user's limit, but not questions like this one.
+        """
+        async with await self._exchange("HEAD", f"manifests/{tag}", _ACCEPT) as response:
+            digest, length = response.headers.get("Docker-Content-Digest"), response.content_length
+            if not response.ok or digest is None or length is None:
+                return None
+            return Descriptor(media_type=response.content_type, digest=digests.check(digest), size=length)
+
+    async def manifest(self, wanted: str) -> RawManifest:
+        """The manifest or index with the tag or digest ``wanted``.
+
+        :raises CorruptContent: it is larger than any manifest may be, or not what its digest says
+        :raises InvalidSpec: the registry does not tell which of the kinds it is
+        :raises NotFound: there is none, or not for us
+        """
+        async with await self._good("manifests", wanted, _ACCEPT) as response:
+            if "Content-Type" not in response.headers:
+                raise InvalidSpec(f"{self._base.authority} does not tell what kind of manifest {wanted} is")
+            content = await read_limited(response, MAX_MANIFEST)
+            told = response.headers.get("Docker-Content-Digest")
+        digest = wanted if ":" in wanted else told or digests.of(content)
+        digests.verify(digests.check(digest), content)
+        return RawManifest(Descriptor(media_type=response.content_type, digest=digest, size=len(content)), content)
+
+    async def blob(self, digest: str, offset: int) -> aiohttp.ClientResponse:
+        """The answer that carries a blob: from byte ``offset`` on if the registry can (206), otherwise from 0 (200)."""
+        return await self._good("blobs", digest, {"Range": f"bytes={offset}-"} if offset else {})
+
+    async def _good(self, kind: str, name: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """The answer to a GET, which is a good one."""
+        response = await self._exchange("GET", f"{kind}/{name}", headers)
+        if response.ok:
+            return response
+        async with response:
+            raise await self._refused(response, kind)
+
+    async def _exchange(self, method: str, path: str, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """The answer to an authorised request. An authorization that has run out is renewed once."""
+        url = self._base.joinpath("v2", *self._reference.path.split("/"), *path.split("/"))
+        authorization = await self._authorizer.header()
+        response = await self._transport.request(method, url, authorization, headers)
+        challenges = self._challenges(response)
+        if challenges and self._authorizer.challenged(challenges, authorization):
+            response.release()
+            authorization = await self._authorizer.header()
+            response = await self._transport.request(method, url, authorization, headers)
+        return response
+
+    def _challenges(self, response: aiohttp.ClientResponse) -> list[Challenge]:
+        """What the registry wants to see. A place that it redirected to has nothing to ask of us."""
+        if response.status != 401 or response.url.origin() != self._base.origin():
+            return []
+        try:
+            return parse_challenges(response.headers.getall("WWW-Authenticate", []))
+        except InvalidSpec as error:
+            raise RegistryError(f"{self._base.authority}: {error}") from error
+
+    async def _refused(self, response: aiohttp.ClientResponse, kind: str) -> MinidockError:
+        """The error for an answer that is not a good one; Docker's own words where a user can do something about it."""
+        refusal = await read_refusal(response)
+        if response.url.origin() != self._base.origin():
+            return refusal.error()
+        challenges = self._challenges(response)
+        out_of_scope = any(challenge.parameters.get("error") == "insufficient_scope" for challenge in challenges)
+        hint = self._authorizer.hint()
+        if refusal.status == 403 or out_of_scope:
+            return denied(self._reference.familiar_name, "denied: requested access to the resource is denied", hint)
+        if refusal.status == 404 and kind == "manifests":
+            return NotFound(f"manifest for {self._reference.familiar} not found: {refusal.reason}")
+        if refusal.status == 401:
+            reason = "no basic auth credentials" if self._authorizer.lacks_password() else refusal.reason
+            return Unauthorized(f"{refusal.what}: {reason}{hint}")
+        return refusal.error()

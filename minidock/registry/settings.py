@@ -1,0 +1,25 @@
+"""What a person decides about registries: which ones to trust how far, where to look first, and how patient to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The daemon's options that concern registries."""
+
+    #: base URLs that are asked before Docker Hub, in this order
+    mirrors: tuple[str, ...] = ()
+    #: registries (``host``, ``host:port`` or a network such as ``10.0.0.0/8``) that may use plain http or a
+    #: certificate that nobody vouches for; loopback always may
+    insecure: frozenset[str] = frozenset()
+    #: hosts (``auth.example.com`` or ``host:port``) that may be shown the password of a registry elsewhere
+    trusted_realms: frozenset[str] = frozenset()
+    #: blobs of one image that are downloaded at a time, as Docker's option of this name
+    max_concurrent_downloads: int = 3
+    #: seconds to wait for a connection
+    connect_timeout: float = 30.0
+    #: seconds without a byte after which a connection counts as lost
+    idle_timeout: float = 60.0
+    user_agent: str = "minidock"

@@ -1,0 +1,144 @@
+"""HTTP as a registry client needs it: redirects that leave credentials behind, and errors that say what happened.
+
+A registry hands out blobs by redirecting to a store (S3, a CDN). Whoever controls a registry's answer therefore
+chooses where the client goes next, so that what we know about the first host must never reach the second
+(CVE-2020-15157 did exactly that). aiohttp could follow redirects by itself; here it is done by hand, in the open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import urllib.request
+from collections.abc import Mapping
+from types import TracebackType
+
+import aiohttp
+from yarl import URL
+
+from minidock.errors import RegistryError, RegistryUnreachable
+from minidock.registry.endpoints import is_acceptable, is_insecure
+from minidock.registry.retry import Unavailable
+from minidock.registry.settings import Settings
+
+#: as many as Go's HTTP client follows, and with it Docker
+MOST_REDIRECTS = 10
+#: bytes that may wait in memory between the network and the disk, per download; large pieces keep Python out of the way
+READ_BUFFER = 1 << 20
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Transport:
+    """An HTTP client that obeys ``settings``. Used as an asynchronous context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._session = aiohttp.ClientSession(
+            # A digest is of the bytes as stored: nobody may compress them for the journey.
+            headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=READ_BUFFER,
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=settings.connect_timeout, sock_read=settings.idle_timeout
+            ),
+        )
+
+    async def __aenter__(self) -> Transport:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def request(
+        self,
+        method: str,
+        url: URL,
+        authorization: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> aiohttp.ClientResponse:
+        """The answer to a request, after redirects; its body is not read yet. The caller closes it.
+
+        ``authorization`` is sent to the origin (scheme, host and port) of ``url`` and to nobody else.
+
+        :raises RegistryUnreachable: nobody answers, or not with TLS that we accept
+        :raises Unavailable: the connection broke before there was an answer
+        :raises RegistryError: a redirect to somewhere that we do not go
+        """
+        here, sent = url, dict(headers or {})
+        if authorization:
+            sent["Authorization"] = authorization
+        for _ in range(MOST_REDIRECTS + 1):
+            response = await self._once(method, here, sent, form)
+            location = response.headers.get("Location")
+            if response.status not in _REDIRECTS or location is None:
+                return response
+            response.release()
+            # A redirected form would carry its secrets along.
+            there = here.join(URL(location))
+            if form is not None or not self._may_follow(here, there):
+                raise RegistryError(f"{here.origin()} redirects to {_origin(there)}, which is not safe to follow")
+            if there.origin() != url.origin():
+                sent.pop("Authorization", None)
+            here = there
+        raise RegistryError(f"{url.origin()} redirects more than {MOST_REDIRECTS} times")
+
+    def _may_follow(self, here: URL, there: URL) -> bool:
+        """Never from https down to http, and never to where we would not have gone ourselves."""
+        downgrade = here.scheme == "https" and there.scheme == "http"
+        return bool(there.host) and is_acceptable(there, self.settings) and not downgrade
+
+    async def _once(
+        self, method: str, url: URL, headers: Mapping[str, str], form: Mapping[str, str] | None
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await self._session.request(
+                method,
+                url,
+                headers=headers,
+                data=form,
+                allow_redirects=False,
+                ssl=not is_insecure(url, self.settings),
+                proxy=_proxy(url),
+            )
+        except aiohttp.ServerDisconnectedError as error:
+            raise Unavailable(f'{method.title()} "{url}": the server closed the connection') from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise RegistryUnreachable(f'{method.title()} "{url}": {_reason(error)}') from error
+
+
+def _proxy(url: URL) -> str | None:
+    """The proxy that the environment names for ``url``: HTTPS_PROXY and its kin, as every program reads them.
+
+    aiohttp's own ``trust_env`` would also send passwords that it finds in ``~/.netrc``.
+    """
+    if url.host is None or urllib.request.proxy_bypass(url.host):
+        return None
+    return urllib.request.getproxies().get(url.scheme)
+
+
+def _origin(url: URL) -> str:
+    """Where a redirect leads, without what may be secret in it."""
+    return f"{url.scheme}://{url.authority}" if url.host else str(url.scheme or "nowhere")
+
+
+def _reason(error: Exception) -> str:
+    """In Docker's words, which are those of Go's network library: users search for them."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"dial tcp: lookup {error.host}: no such host"
+        case aiohttp.ClientConnectorCertificateError():
+            return f"tls: failed to verify certificate: {error.certificate_error}"
+        case aiohttp.ClientConnectorError(os_error=ssl.SSLError() as tls):
+            return f"tls: {tls.reason or tls}"
+        case aiohttp.ClientConnectorError():
+            problem = (error.os_error.strerror or str(error.os_error)).lower()
+            return f"dial tcp {error.host}:{error.port}: connect: {problem}"
+        case asyncio.TimeoutError():
+            return "timed out waiting for an answer"
+        case _:
+            return str(error).splitlines()[0] if str(error) else type(error).__name__
