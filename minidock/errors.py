@@ -23,6 +23,7 @@
     ├── NotModified               304   nothing to do: it is already so
     ├── SystemCallFailed          500   which call, on what, and what the kernel answered
     ├── KernelFeatureMissing      500   this machine's kernel (or its set-up) lacks something, and how to get it
+    ├── ShimGone                  500   the process that looked after a container does not live any more
     ├── NoSpace                   500   the disk is full
     ├── CorruptContent            500   content that is not what its digest or size says
     ├── RegistryError             500   a registry answered something else than what was asked
@@ -181,6 +182,10 @@ class SystemCallFailed(MinidockError, OSError):
 
 class KernelFeatureMissing(MinidockError):
     """This machine's kernel, or the way it is set up, lacks something that is needed."""
+
+
+class ShimGone(MinidockError):
+    """The process that looked after a container lives no more: somebody killed it, or the machine restarted."""
 
 
 class NoSpace(MinidockError):

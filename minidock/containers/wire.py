@@ -4,8 +4,8 @@ Three kinds of connection:
 
 - daemon to launcher: a socket pair. Each :class:`LaunchRequest` travels with one file descriptor (``SCM_RIGHTS``,
   unix(7)): the shim's end of its first control connection. The launcher never answers; the new shim does.
-- control: requests to a shim, answered in whatever order they finish (:class:`Wait` may take days). A shim serves any
-  number of these: the first comes from the launcher, all others are made through ``shim.sock``.
+- control: a greeting, then requests to the shim, answered in whatever order they finish (:class:`Wait` may take
+  days). A shim serves any number of these: the first comes from the launcher, all others through ``shim.sock``.
 - stream: begins like a control connection. Once :class:`Attach` or :class:`Execute` has been answered, what follows
   are the program's bytes, both ways.
 """
@@ -53,13 +53,9 @@ class Streams(msgspec.Struct, frozen=True):
 
 
 class Request(msgspec.Struct, tag=True, kw_only=True):
-    """What a shim can be asked. ``number`` is chosen by who asks, and comes back in the answer."""
+    """What a shim can be asked. ``number`` is chosen by who asks, and comes back in the answer; 0 is the greeting's."""
 
     number: int = 0
-
-
-class Hello(Request):
-    """Who are you? Answered with :class:`Greeting`, once the container is created."""
 
 
 class Start(Request):
@@ -106,14 +102,18 @@ class WaitExec(Request):
     exec_id: str
 
 
-AnyRequest = Hello | Start | Kill | Resize | Attach | Execute | Wait | WaitExec
+AnyRequest = Start | Kill | Resize | Attach | Execute | Wait | WaitExec
 
 
 class Greeting(msgspec.Struct, frozen=True):
-    """A shim's first words: its container is created. ``started`` tells whether its program runs already."""
+    """A shim's first words on every connection, as the result of a reply number 0: the container is created.
+
+    ``started`` tells whether its program runs already.
+    """
 
     init_pid: int
     started: bool
+    bundle: str
 
 
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -166,7 +166,8 @@ def encode(message: msgspec.Struct) -> bytes:
 
 def decode_request(line: bytes) -> AnyRequest:
     """The request in ``line``; raises ``msgspec.MsgspecError`` when there is none."""
-    return _requests.decode(line)
+    request: AnyRequest = _requests.decode(line)
+    return request
 
 
 def decode_reply(line: bytes) -> Reply:

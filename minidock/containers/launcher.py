@@ -1,0 +1,75 @@
+"""The launcher: a small process that forks shims for the daemon.
+
+The daemon has threads, an event loop and many modules; a fork of it would be slow and unsafe. The launcher has one
+thread, has loaded all that a container needs, and waits: a container costs a fork, not a start of Python. Its objects
+are frozen, so that no garbage collection of a shim writes into the pages that all of them share.
+
+It gets requests (:class:`~minidock.containers.wire.LaunchRequest`), each with a file descriptor, on a socket whose
+number is its argument, and ends when the daemon's side is closed. It stays in the host's mount namespace, whatever the
+daemon does.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+import msgspec
+
+from minidock.containers import shim
+from minidock.containers.wire import LaunchRequest
+from minidock.kernel import syscalls
+
+MESSAGE_LIMIT = 64 * 1024
+
+
+def main() -> None:
+    """Serve the daemon on the socket that it left open for us."""
+    daemon = socket.socket(fileno=int(sys.argv[1]))
+    # Nobody here wants to know how shims end: without zombies (wait(2), notes on SIGCHLD).
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(daemon, MESSAGE_LIMIT, 1)
+        if not message:
+            return
+        if os.fork() == 0:
+            daemon.close()
+            _be_shim(msgspec.json.decode(message, type=LaunchRequest), socket.socket(fileno=descriptors[0]))
+        os.close(descriptors[0])
+
+
+def _be_shim(request: LaunchRequest, control: socket.socket) -> None:
+    """In the child: leave the daemon's session, terminal and files, and serve the container. Does not return."""
+    status = 1
+    try:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        _leave_files()
+        syscalls.set_child_subreaper()
+        shim.serve(request, control)
+        status = 0
+    except BaseException:
+        (Path(request.bundle) / "shim.log").write_text(traceback.format_exc())
+    finally:
+        os._exit(status)
+
+
+def _leave_files() -> None:
+    """Who reads the daemon's output to its end must not wait for its containers."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(nothing, fd)
+    os.close(nothing)
+
+
+if __name__ == "__main__":
+    main()
