@@ -5,12 +5,14 @@ What a file is packed with, its first bytes say: media types and file names are 
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from minidock.errors import CorruptContent, InvalidSpec
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 #: Large enough that Python's part of the work does not count, small enough for the processor's cache.
 CHUNK = 256 * 1024
@@ -56,14 +58,17 @@ def _gunzip(file: BinaryIO) -> BinaryIO:
 
 
 class Stream:
-    """An archive's bytes. ``limit`` is how many there may be: a small blob can hold an endless row of zeros."""
+    """An archive's bytes. ``limit`` is how many there may be: a small blob can hold an endless row of zeros.
 
-    def __init__(self, file: BinaryIO, limit: int) -> None:
+    ``hash_`` is fed with all of them (see :func:`minidock.oci.digest.hasher`).
+    """
+
+    def __init__(self, file: BinaryIO, limit: int, hash_: Hash) -> None:
         self._file = file
         self._limit = limit
         self._buffer = b""
         self._at = 0
-        self._hash = hashlib.sha256()
+        self._hash = hash_
         self.size = 0
 
     def take(self, size: int) -> bytes:
@@ -87,7 +92,7 @@ class Stream:
         """Read what is left, and tell the digest of all: the diff-id."""
         while self._fill():
             continue
-        return f"sha256:{self._hash.hexdigest()}"
+        return f"{self._hash.name}:{self._hash.hexdigest()}"
 
     def _up_to(self, size: int) -> Iterator[bytes]:
         while size:

@@ -6,8 +6,9 @@ The recipe is always the same: write under another name, sync the file, rename, 
 from __future__ import annotations
 
 import os
-import shutil
+import stat
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from errno import EDQUOT, ENOSPC
@@ -62,13 +63,45 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
         sync_directory(path.parent)
 
 
-def remove_tree(path: Path) -> None:
-    """Remove a directory and everything below it, never following a link; no error if it is not there."""
-    shutil.rmtree(path, onerror=_raise_unless_gone)
+def remove_tree(name: str, directory: int, trash: int) -> None:
+    """Remove ``name`` from ``directory`` (a descriptor), with all that is below it, never following a link.
+
+    Deep trees are no trouble, neither for Python's stack nor for the limit of open files: each directory that is
+    found is first moved to ``trash``, a directory on the same file system whose names that begin with ``.rm-`` are
+    ours. What a killed process leaves there, :func:`remove_leftovers` removes.
+    """
+    if not stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
+        os.unlink(name, dir_fd=directory)
+        return
+    pending = [_move_to(trash, name, directory)]
+    while pending:
+        current = pending.pop()
+        descriptor = os.open(current, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=trash)
+        try:
+            with os.scandir(descriptor) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(_move_to(trash, entry.name, descriptor))
+                    else:
+                        os.unlink(entry.name, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        os.rmdir(current, dir_fd=trash)
 
 
-def _raise_unless_gone(
-    _function: object, _path: object, details: tuple[type[BaseException], BaseException, object]
-) -> None:
-    if not isinstance(details[1], FileNotFoundError):
-        raise details[1]
+def _move_to(trash: int, name: str, directory: int) -> str:
+    moved = f".rm-{uuid.uuid4().hex}"
+    os.rename(name, moved, src_dir_fd=directory, dst_dir_fd=trash)
+    return moved
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what killed processes left half made in a directory: all names that begin with ``.tmp-`` or ``.rm-``."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with os.scandir(descriptor) as entries:
+            names = [entry.name for entry in entries if entry.name.startswith((".tmp-", ".rm-"))]
+        for name in names:
+            remove_tree(name, descriptor, descriptor)
+    finally:
+        os.close(descriptor)

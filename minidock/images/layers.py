@@ -1,0 +1,212 @@
+"""Unpacked layers: one directory for each diff-id, ready to be an overlay's lowerdir.
+
+::
+
+    layers/<hex of the diff-id>/fs/     the layer's files
+    layers/<hex of the diff-id>/size    how many bytes they have
+    layers/l/<short name>               symlinks to the fs directories
+    layers/empty/fs/                    the lowerdir of an image that has no layers
+    layers/.tmp-…                       layers being unpacked
+
+Layers do not depend on each other, so they are unpacked in parallel; decompression, hashes and writes do not hold
+Python's lock. A layer appears under its name in one step, when the digest of the blob and the diff-id of its
+content have both been verified.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+from minidock.errors import CorruptContent, NotFound
+from minidock.images.compression import CHUNK, Stream, decompressed
+from minidock.images.content import Content
+from minidock.images.disk import remove_leftovers, remove_tree, space_errors
+from minidock.images.unpack import OPAQUE, Limits, unpack
+from minidock.oci import digest as digests
+from minidock.oci.image import Descriptor
+
+Progress = Callable[[int], None]
+"""Is told how many bytes of the blob have been unpacked so far."""
+
+#: Shorter names than this would be taken too soon.
+_SHORTEST_LINK = 4
+
+
+class Layers:
+    """The unpacked layers under ``root``, made of blobs in ``content``. Several threads may use it."""
+
+    def __init__(self, root: Path, content: Content, limits: Limits = Limits()) -> None:  # noqa: B008  # immutable
+        self.root = root
+        self._content = content
+        self._limits = limits
+        for directory in (root, root / "l", root / "empty", root / "empty" / "fs"):
+            directory.mkdir(mode=0o755 if directory.name == "fs" else 0o700, exist_ok=True)
+
+    def path(self, diff_id: str) -> Path:
+        """The directory with the layer's files, there or not. Raises InvalidDigest."""
+        return self.root / digests.encoded(diff_id) / "fs"
+
+    def has(self, diff_id: str) -> bool:
+        """Is the layer unpacked?"""
+        return self.path(diff_id).is_dir()
+
+    def size(self, diff_id: str) -> int:
+        """How many bytes the layer's files have. Raises NotFound."""
+        try:
+            return int((self.root / digests.encoded(diff_id) / "size").read_text())
+        except FileNotFoundError:
+            raise NotFound(f"layer {diff_id} is not unpacked: pull the image again") from None
+
+    def unpack(self, descriptor: Descriptor, diff_id: str, progress: Progress | None = None) -> None:
+        """Unpack a blob whose content must have the digest ``diff_id``. Nothing to do if that was done before.
+
+        Raises CorruptContent, InvalidSpec (names the entry), NoSpace, NotFound; then nothing is left.
+        """
+        if self.has(diff_id):
+            return
+        with space_errors(self.root):
+            temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.root))
+            try:
+                size = self._unpack_into(temporary, descriptor, diff_id, progress)
+                (temporary / "size").write_text(f"{size}\n")
+                self._publish(temporary, diff_id)
+            finally:
+                self._remove(temporary.name)
+
+    def unpack_all(self, layers: Sequence[tuple[Descriptor, str]], threads: int = 4) -> None:
+        """Unpack several (descriptor, diff-id), at the same time. Raises what :meth:`unpack` raises."""
+        with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="unpack") as pool:
+            for done in [pool.submit(self.unpack, descriptor, diff_id) for descriptor, diff_id in layers]:
+                done.result()
+
+    def lowerdirs(self, diff_ids: Sequence[str]) -> list[str]:
+        """The layers as an overlay wants them: short names in ``layers/l``, the topmost layer first.
+
+        Raises NotFound when one is not unpacked.
+        """
+        names = []
+        for diff_id in reversed(diff_ids):
+            if not self.has(diff_id):
+                raise NotFound(f"layer {diff_id} is not unpacked: pull the image again")
+            names.append(self._link(digests.encoded(diff_id)))
+            if self._hides_all_below(diff_id):
+                break
+        return names or [self._link("empty")]
+
+    def collect(self, live: Collection[str]) -> list[str]:
+        """Remove the layers that are not in ``live`` (diff-ids); which ones those were."""
+        removed = []
+        for directory in self.root.iterdir():
+            diff_id = f"{'sha256' if len(directory.name) == 64 else 'sha512'}:{directory.name}"
+            if len(directory.name) in (64, 128) and diff_id not in live:
+                removed.append(diff_id)
+                self._remove(directory.name)
+        for link in (self.root / "l").iterdir():
+            if not link.exists():
+                link.unlink()
+        return removed
+
+    def sweep(self) -> None:
+        """Remove what killed daemons left half unpacked or half removed."""
+        remove_leftovers(self.root)
+
+    def _unpack_into(self, temporary: Path, descriptor: Descriptor, diff_id: str, progress: Progress | None) -> int:
+        (temporary / "fs").mkdir()
+        (temporary / "fs").chmod(0o755)  # whatever the umask is
+        root, trash = (os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (temporary / "fs", temporary))
+        blob = _VerifiedBlob(self._content.open(descriptor), descriptor, progress)
+        try:
+            archive = decompressed(io.BufferedReader(blob, CHUNK))
+            stream = Stream(archive, self._limits.size_of(descriptor.size), digests.hasher(diff_id))
+            size = unpack(stream, root, trash, self._limits)
+            found = stream.finish()
+            blob.verify()
+        finally:
+            blob.close()
+            os.close(root)
+            os.close(trash)
+        if found != diff_id:
+            raise CorruptContent(f"layer {descriptor.digest} unpacks to {found}, but its image says {diff_id}")
+        return size
+
+    def _publish(self, temporary: Path, diff_id: str) -> None:
+        try:
+            temporary.rename(self.root / digests.encoded(diff_id))
+        except OSError:
+            if not self.has(diff_id):
+                raise
+            # Another thread unpacked the same layer meanwhile: it is as good as ours.
+
+    def _remove(self, name: str) -> None:
+        """Remove a directory of ``root``, if it is there."""
+        root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            remove_tree(name, root, root)
+        except FileNotFoundError:
+            return
+        finally:
+            os.close(root)
+
+    def _link(self, name: str) -> str:
+        """The layer's short name: like git's, the beginning of its digest that no other layer has yet."""
+        target = f"../{name}/fs"
+        for length in range(_SHORTEST_LINK, len(name) + 1):
+            link = self.root / "l" / name[:length]
+            try:
+                link.symlink_to(target)
+            except FileExistsError:
+                if str(link.readlink()) != target:
+                    continue
+            return link.name
+        raise CorruptContent(f"{self.root / 'l'} holds a foreign file {name}: remove it")
+
+    def _hides_all_below(self, diff_id: str) -> bool:
+        """Is the layer's root opaque? overlayfs looks for that in subdirectories only, so here the stack ends."""
+        try:
+            return os.getxattr(self.path(diff_id), OPAQUE) == b"y"
+        except OSError:
+            return False
+
+
+class _VerifiedBlob(io.RawIOBase):
+    """A blob that is hashed while it is read: the disk may have changed it since it came."""
+
+    def __init__(self, file: BinaryIO, descriptor: Descriptor, progress: Progress | None) -> None:
+        self._file = file
+        self._descriptor = descriptor
+        self._progress = progress
+        self._hash = digests.hasher(descriptor.digest)
+        self._size = 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # typeshed's Buffer is 3.12's
+        """Read, hash, count."""
+        count: int = self._file.readinto(buffer)  # type: ignore[attr-defined]  # BinaryIO does not tell all
+        self._hash.update(memoryview(buffer)[:count])
+        self._size += count
+        if self._progress and count:
+            self._progress(self._size)
+        return count
+
+    def close(self) -> None:
+        """Close the file too."""
+        self._file.close()
+        super().close()
+
+    def verify(self) -> None:
+        """Read what is left, and compare. Raises CorruptContent."""
+        rest = memoryview(bytearray(CHUNK))
+        while self.readinto(rest):
+            continue
+        found = f"{self._hash.name}:{self._hash.hexdigest()}"
+        if found != self._descriptor.digest or self._size != self._descriptor.size:
+            raise CorruptContent(f"layer {self._descriptor.digest} is damaged on the disk: pull the image again")
