@@ -4,6 +4,7 @@ None of them decides anything. They raise :class:`~minidock.errors.SystemCallFai
 and announce themselves (:mod:`minidock.kernel.announce`). Descriptors that they return are close-on-exec.
 """
 
+from minidock.kernel.syscalls.cloning import clone as clone
 from minidock.kernel.syscalls.credentials import *  # noqa: F403
 from minidock.kernel.syscalls.files import *  # noqa: F403
 from minidock.kernel.syscalls.mounting import *  # noqa: F403
