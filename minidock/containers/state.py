@@ -7,8 +7,8 @@ What is not written down cannot become wrong when somebody is killed.
 
 from __future__ import annotations
 
+import errno
 import os
-import stat
 from pathlib import Path
 
 import msgspec
@@ -74,11 +74,17 @@ def status(state_dir: Path, record: Record) -> oci.Status:
 
 
 def _gate_is_closed(state_dir: Path) -> bool:
-    """Does start.fifo still stand? ``start`` removes it once exec has happened."""
+    """Does init still wait? Then it holds start.fifo open for reading; exec closes it.
+
+    Opened for writing only, without blocking, a FIFO that nobody reads answers ENXIO. fifo(7).
+    """
     try:
-        return stat.S_ISFIFO(os.lstat(state_dir / START_FIFO).st_mode)
-    except FileNotFoundError:
-        return False
+        os.close(os.open(state_dir / START_FIFO, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENOENT):
+            return False
+        raise
+    return True
 
 
 def state(state_dir: Path) -> oci.State:

@@ -1,0 +1,156 @@
+"""``--explain``: the steps of a container and the system calls that each of them made, written down and told.
+
+While a container is made, every process that takes part appends JSON lines to ``explain.jsonl``: a step before it is taken,
+a call after it was made. One write a line, to a file opened for appending: lines of several processes never mix.
+:func:`tell` makes a story of them for people.
+"""
+
+from __future__ import annotations
+
+import errno as errno_names
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from minidock.containers.init import Story
+from minidock.containers.steps import Step
+from minidock.kernel import announce, equivalents
+
+Form = Literal["compact", "full", "json"]
+
+
+class StepLine(msgspec.Struct, frozen=True, tag_field="kind", tag="step"):
+    """A step is about to be taken, by the process ``pid`` (as it sees itself: 1 is the container's first)."""
+
+    pid: int
+    name: str
+    title: str
+    where: str
+    man: str
+    why: str
+
+
+class CallLine(msgspec.Struct, frozen=True, tag_field="kind", tag="call"):
+    """A system call was made; it took ``us`` microseconds. ``shell`` is a command with the same effect, or ""."""
+
+    pid: int
+    name: str
+    args: tuple[str, ...]
+    result: int
+    errno: int
+    us: int
+    man: str
+    shell: str
+
+
+Line = StepLine | CallLine
+
+
+@contextmanager
+def record(path: Path) -> Iterator[Story]:
+    """Write steps and calls to ``path`` until the block ends; what is forked inside it goes on writing until it execs."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    shell = equivalents.Shell()
+    # Not through the announcing calls: the story must not tell of its own telling.
+    encode = msgspec.json.Encoder().encode
+
+    def write(line: Line) -> None:
+        os.write(descriptor, encode(line) + b"\n")
+
+    def step_taken(step: Step) -> None:
+        write(StepLine(os.getpid(), type(step).__name__, step.title, step.where, step.man, step.why))
+
+    def call_made(call: announce.Call) -> None:
+        us, command = call.duration_ns // 1000, shell.command(call) or ""
+        man = equivalents.man(call)
+        write(CallLine(call.pid, call.name, call.args, call.result, call.errno, us, man, command))
+
+    try:
+        with announce.listen(call_made):
+            yield step_taken
+    finally:
+        os.close(descriptor)
+
+
+def read(path: Path) -> list[Line]:
+    """The lines of an explain.jsonl; none when there is no such file. A last line without its end is left out."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    decoder = msgspec.json.Decoder(Line)
+    return [decoder.decode(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+
+
+def chapters(lines: Iterable[Line]) -> list[tuple[StepLine, list[CallLine]]]:
+    """Each step with the calls that it made. Two processes write at once: a call belongs to its own process's last step."""
+    told: list[tuple[StepLine, list[CallLine]]] = []
+    last: dict[int, list[CallLine]] = {}
+    for line in lines:
+        if isinstance(line, StepLine):
+            last[line.pid] = []
+            told.append((line, last[line.pid]))
+        elif line.pid in last:
+            last[line.pid].append(line)
+    return told
+
+
+def tell(path: Path, form: Form = "compact", colour: bool = False) -> str:
+    """The story of a container, for people (``compact``, ``full``) or programs (``json``)."""
+    if form == "json":
+        return path.read_text() if path.exists() else ""
+    told = chapters(read(path))
+    paint = _paint if colour else _plain
+    parts = [_header(told)]
+    parts += [_chapter(number, step, calls, form == "full", paint) for number, (step, calls) in enumerate(told, 1)]
+    return "".join(parts)
+
+
+def _header(told: list[tuple[StepLine, list[CallLine]]]) -> str:
+    calls = [call for _, calls in told for call in calls]
+    spent = sum(call.us for call in calls) / 1000
+    return f"{len(told)} steps, {len(calls)} system calls, {spent:.1f} ms in the kernel\n\n"
+
+
+WHO = {"before": "runtime", "parent": "runtime", "child": "child"}
+
+
+def _chapter(number: int, step: StepLine, calls: list[CallLine], full: bool, paint: _Painter) -> str:
+    spent = sum(call.us for call in calls) / 1000
+    title = step.title if full or len(step.title) <= 76 else step.title[:75] + "…"
+    head = f"{number:3}  {WHO[step.where]:7}  {paint('bold', title)}"
+    if not full:
+        return f"{head}  {paint('dim', f'{step.man}  {spent:.2f} ms')}\n"
+    lines = [head, f"     {step.why}", f"     {paint('dim', 'man ' + step.man)}"]
+    for call in calls:
+        lines.append(f"       {_call(call, paint)}  {paint('dim', f'{call.us} us')}")
+        if call.shell:
+            lines.append(f"         {paint('green', '$ ' + call.shell)}")
+    return "\n".join(lines) + "\n\n"
+
+
+def _call(call: CallLine, paint: _Painter) -> str:
+    text = f"{call.name}({', '.join(call.args)})"
+    if call.errno:
+        name = errno_names.errorcode.get(call.errno, str(call.errno))
+        return f"{text} = {paint('red', f'-1 {name} ({os.strerror(call.errno)})')}"
+    return f"{text} = {call.result}"
+
+
+class _Painter:
+    """Colours for a terminal, or none."""
+
+    def __init__(self, codes: dict[str, str]) -> None:
+        self._codes = codes
+
+    def __call__(self, colour: str, text: str) -> str:
+        code = self._codes.get(colour)
+        return f"\x1b[{code}m{text}\x1b[0m" if code else text
+
+
+_plain = _Painter({})
+_paint = _Painter({"bold": "1", "dim": "2", "red": "31", "green": "32"})

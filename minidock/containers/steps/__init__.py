@@ -1,0 +1,121 @@
+"""The steps: one small class for each thing that is done to a process before it becomes the user's program.
+
+Read in this order: ``step`` (what a step is), ``namespaces``, ``roots``, ``inside`` (places inside a stranger's root),
+``mounts``, ``devices``, ``shields``, ``identity``, ``process``, ``first`` (an init for those who want one).
+"""
+
+from minidock.containers.steps.devices import DEFAULT as DEFAULT_DEVICES
+from minidock.containers.steps.devices import LinkDevices, MakeDevices, OpenTerminal
+from minidock.containers.steps.first import BecomeInit
+from minidock.containers.steps.identity import (
+    DropBoundingSet,
+    FindUser,
+    LoadSeccomp,
+    SetCapabilities,
+    SetNoNewPrivileges,
+    SetUser,
+)
+from minidock.containers.steps.mounts import BindMount, MakeReadOnly, MountCgroups, MountFilesystem
+from minidock.containers.steps.mounts import step_for as mount_step
+from minidock.containers.steps.namespaces import (
+    BecomeMappedRoot,
+    EnterCgroup,
+    JoinContainer,
+    JoinNamespace,
+    MakeCgroup,
+    MapUsers,
+    NewNamespace,
+    RaiseLoopback,
+    SetDomainName,
+    SetHostName,
+    SetSysctls,
+    StartChild,
+    StartChildInside,
+)
+from minidock.containers.steps.process import (
+    CloseFiles,
+    ConnectStdio,
+    ExecuteProgram,
+    FindProgram,
+    NewKeyring,
+    NewSession,
+    OwnStdio,
+    SetDirectory,
+    SetLimits,
+    SetOomScore,
+    SetUmask,
+    WaitForStart,
+)
+from minidock.containers.steps.roots import (
+    BindRoot,
+    Chroot,
+    KeepMountsApart,
+    KeepParentPrivate,
+    MakeWorkingDirectory,
+    MountOverlay,
+    PivotRoot,
+    PropagateRoot,
+    ReadOnlyRoot,
+    mount_root,
+)
+from minidock.containers.steps.shields import MaskPaths, ProtectPaths
+from minidock.containers.steps.step import Context, Step, Where
+
+__all__ = [
+    "DEFAULT_DEVICES",
+    "BecomeInit",
+    "BecomeMappedRoot",
+    "BindMount",
+    "BindRoot",
+    "Chroot",
+    "CloseFiles",
+    "ConnectStdio",
+    "Context",
+    "DropBoundingSet",
+    "EnterCgroup",
+    "ExecuteProgram",
+    "FindProgram",
+    "FindUser",
+    "JoinContainer",
+    "JoinNamespace",
+    "KeepMountsApart",
+    "KeepParentPrivate",
+    "LinkDevices",
+    "LoadSeccomp",
+    "MakeCgroup",
+    "MakeDevices",
+    "MakeReadOnly",
+    "MakeWorkingDirectory",
+    "MapUsers",
+    "MaskPaths",
+    "MountCgroups",
+    "MountFilesystem",
+    "MountOverlay",
+    "NewKeyring",
+    "NewNamespace",
+    "NewSession",
+    "OpenTerminal",
+    "OwnStdio",
+    "PivotRoot",
+    "PropagateRoot",
+    "ProtectPaths",
+    "RaiseLoopback",
+    "ReadOnlyRoot",
+    "SetCapabilities",
+    "SetDirectory",
+    "SetDomainName",
+    "SetHostName",
+    "SetLimits",
+    "SetNoNewPrivileges",
+    "SetOomScore",
+    "SetSysctls",
+    "SetUmask",
+    "SetUser",
+    "StartChild",
+    "StartChildInside",
+    "Step",
+    "WaitForStart",
+    "Where",
+    "mount_root",
+    "mount_step",
+]
