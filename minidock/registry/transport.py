@@ -8,6 +8,7 @@ chooses where the client goes next, so that what we know about the first host mu
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import urllib.request
 from collections.abc import Mapping
@@ -123,7 +124,7 @@ def _proxy(url: URL) -> str | None:
 
 def _origin(url: URL) -> str:
     """Where a redirect leads, without what may be secret in it."""
-    return f"{url.scheme}://{url.authority}" if url.host else str(url.scheme or "nowhere")
+    return f"{url.scheme}://{url.with_user(None).authority}" if url.host else str(url.scheme or "nowhere")
 
 
 def _reason(error: Exception) -> str:
@@ -136,7 +137,9 @@ def _reason(error: Exception) -> str:
         case aiohttp.ClientConnectorError(os_error=ssl.SSLError() as tls):
             return f"tls: {tls.reason or tls}"
         case aiohttp.ClientConnectorError():
-            problem = (error.os_error.strerror or str(error.os_error)).lower()
+            # asyncio writes its own text over the kernel's.
+            number = error.os_error.errno
+            problem = os.strerror(number).lower() if number else str(error.os_error)
             return f"dial tcp {error.host}:{error.port}: connect: {problem}"
         case asyncio.TimeoutError():
             return "timed out waiting for an answer"
