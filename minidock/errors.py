@@ -30,6 +30,7 @@
     │   └── RegistryUnreachable   500
     ├── NotImplementedYet         501   a part of Docker that this engine does not have
     ├── ErrorFromDaemon           (client) the daemon refused; its words, its status
+    │   └── ErrorInStream             (client) it began well, and then told of a failure
     └── DaemonUnreachable         (client) nobody answers on the socket
 
 Messages are lower case, without a full stop, and say how to act where the user can.
@@ -219,6 +220,13 @@ class ErrorFromDaemon(MinidockError):
         super().__init__(f"Error response from daemon: {text}")
         self.status = status
         self.text = text
+
+
+class ErrorInStream(ErrorFromDaemon):
+    """A progress stream, or a wait, that began with status 200 and then told of a failure."""
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class DaemonUnreachable(MinidockError):

@@ -17,7 +17,8 @@ class Flag(NamedTuple):
     """One flag.
 
     ``kind`` names the value in the help: ``bool`` needs none, ``list`` may be given several times, others keep the
-    last. ``convert`` turns the text into a value, or raises InvalidInput.
+    last. ``convert`` turns the text into a value, or raises InvalidInput. ``alone`` is the value of a flag that is
+    given without one; such a flag takes its value only after ``=``, as a ``bool`` does.
     """
 
     name: str
@@ -26,6 +27,12 @@ class Flag(NamedTuple):
     help: str
     default: Any = None
     convert: Callable[[str], Any] | None = None
+    alone: str = ""
+
+    @property
+    def needs_value(self) -> bool:
+        """Whether the next word is this flag's value."""
+        return self.kind != "bool" and not self.alone
 
     @property
     def shown(self) -> str:
@@ -61,6 +68,9 @@ class Flags(dict[str, Any]):
 def _default(flag: Flag) -> Any:
     return False if flag.kind == "bool" and flag.default is None else flag.default
 
+
+# Older names, which Docker still takes.
+_ALIASES = {"dns-opt": "dns-option", "net": "network", "time": "timeout"}
 
 HELP = Flag("help", "", "bool", "Print usage")
 
@@ -99,6 +109,7 @@ def parse_flags(table: tuple[Flag, ...], words: list[str], interspersed: bool) -
 def _long(by_name: dict[str, Flag], word: str, rest: list[str], values: Flags) -> None:
     """``--name``, ``--name=value``, ``--name value``."""
     name, equals, value = word[2:].partition("=")
+    name = _ALIASES.get(name, name)
     flag = by_name.get(name)
     if not name or name.startswith("-"):
         raise InvalidFlag(f"bad flag syntax: {word}")
@@ -106,8 +117,8 @@ def _long(by_name: dict[str, Flag], word: str, rest: list[str], values: Flags) -
         raise InvalidFlag(f"unknown flag: --{name}")
     if equals:
         _store(flag, value, values)
-    elif flag.kind == "bool":
-        _store(flag, "true", values)
+    elif not flag.needs_value:
+        _store(flag, flag.alone or "true", values)
     elif rest:
         _store(flag, rest.pop(0), values)
     else:
@@ -124,8 +135,8 @@ def _shorts(by_name: dict[str, Flag], word: str, rest: list[str], values: Flags)
             raise InvalidFlag(f"unknown shorthand flag: '{letter}' in {word}")
         if letters.startswith("="):
             return _store(flag, letters[1:], values)
-        if flag.kind == "bool":
-            _store(flag, "true", values)
+        if not flag.needs_value:
+            _store(flag, flag.alone or "true", values)
         elif letters:
             return _store(flag, letters, values)
         elif rest:

@@ -23,7 +23,7 @@ from minidock.client.streams import Frames, Raw
 _NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH}
 
 
-class Detached(Exception):  # noqa: N818 - nothing went wrong
+class Detached(Exception):
     """The user typed the detach keys."""
 
 

@@ -117,7 +117,7 @@ class _Scope:
         self.variables: list[tuple[str, Any]] = [("$", data)]
 
 
-class _Leave(Exception):  # noqa: N818 - no error: it unwinds to the innermost range
+class _Leave(Exception):
     """``{{break}}`` or ``{{continue}}``."""
 
 

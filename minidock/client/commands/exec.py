@@ -1,0 +1,87 @@
+"""``exec``: one more process in a running container."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minidock.client import options, terminal
+from minidock.client.commands.run import DETACH_KEYS
+from minidock.client.connection import Client, segment
+from minidock.client.context import Context
+from minidock.client.flags import Command, Flag, Flags
+from minidock.client.session import Detached, Session
+from minidock.errors import ErrorFromDaemon, InvalidArguments
+
+
+def execute(context: Context, flags: Flags, arguments: list[str]) -> int:
+    """``minidock exec``: the program's own exit status; 126 or 127 when it did not start."""
+    if flags["interactive"] and flags["tty"] and not flags["detach"] and not terminal.is_terminal(terminal.STDIN):
+        raise InvalidArguments("the input device is not a TTY")
+    client = context.client
+    body = _request(flags, arguments[1:])
+    path = f"/containers/{segment(arguments[0])}/exec"
+    identifier = client.request("POST", path, body=body).json()["Id"]
+    if flags["detach"]:
+        client.request("POST", f"/exec/{identifier}/start", body={"Detach": True, "Tty": flags["tty"]}).read()
+        return 0
+    return _attached(client, identifier, flags, body.get("ConsoleSize"))
+
+
+def _request(flags: Flags, command: list[str]) -> dict[str, Any]:
+    attached = not flags["detach"]
+    body: dict[str, Any] = {
+        "AttachStdin": attached and flags["interactive"],
+        "AttachStdout": attached,
+        "AttachStderr": attached,
+        "Tty": flags["tty"],
+        "Privileged": flags["privileged"],
+        "Cmd": command,
+        "Env": options.environment(flags),
+        "User": flags["user"] or "",
+        "WorkingDir": flags["workdir"] or "",
+        "DetachKeys": flags["detach-keys"] or "",
+    }
+    if flags["tty"] and terminal.is_terminal(terminal.STDOUT):
+        body["ConsoleSize"] = list(terminal.size())
+    return body
+
+
+def _attached(client: Client, identifier: str, flags: Flags, size: list[int] | None) -> int:
+    def resize(rows: int, columns: int) -> None:
+        try:
+            client.request("POST", f"/exec/{identifier}/resize", {"h": rows, "w": columns}).read()
+        except ErrorFromDaemon:
+            return  # it has ended already
+
+    body = {"Detach": False, "Tty": flags["tty"]} | ({"ConsoleSize": size} if size else {})
+    stream = client.hijack(f"/exec/{identifier}/start", body=body)
+    detach = flags["detach-keys"] or ""
+    session = Session(stream, tty=flags["tty"], stdin=flags["interactive"], detach=detach, on_resize=resize)
+    with session.open():
+        session.resize()
+        try:
+            session.run()
+        except Detached:
+            return 0
+    return int(client.request("GET", f"/exec/{identifier}/json").json()["ExitCode"] or 0)
+
+
+EXEC = Command(
+    "exec",
+    "[OPTIONS] CONTAINER COMMAND [ARG...]",
+    "Execute a command in a running container",
+    execute,
+    (
+        Flag("detach", "d", "bool", "Detached mode: run command in the background"),
+        DETACH_KEYS,
+        Flag("env", "e", "list", "Set environment variables"),
+        Flag("env-file", "", "list", "Read in a file of environment variables"),
+        Flag("interactive", "i", "bool", "Keep STDIN open even if not attached"),
+        Flag("privileged", "", "bool", "Give extended privileges to the command"),
+        Flag("tty", "t", "bool", "Allocate a pseudo-TTY"),
+        Flag("user", "u", "string", 'Username or UID (format: "<name|uid>[:<group|gid>]")'),
+        Flag("workdir", "w", "string", "Working directory inside the container"),
+    ),
+    least=2,
+    interspersed=False,
+)

@@ -1,0 +1,139 @@
+"""``inspect``: everything that the daemon knows about one thing, or a template's view of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from minidock.client.connection import segment
+from minidock.client.context import Context
+from minidock.client.flags import Command, Flag, Flags
+from minidock.client.template import Template, TemplateError
+from minidock.client.template_functions import Nil, to_json
+from minidock.errors import ErrorFromDaemon, InvalidArguments, MinidockError, NotFound
+
+# In the API's order: the first that knows the name wins.
+_PLACES = {
+    "container": "/containers/{}/json",
+    "image": "/images/{}/json",
+    "network": "/networks/{}",
+    "volume": "/volumes/{}",
+}
+
+# JSON has one null; Go prints a missing map, list and pointer each in its own way.
+_MAPS = frozenset(
+    ("Annotations", "Config", "Data", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options", "PortBindings")
+    + ("Ports", "StorageOpt", "Sysctls", "Tmpfs", "Volumes")
+)
+_POINTERS = frozenset(
+    ("Health", "Healthcheck", "Init", "MemorySwappiness", "OomKillDisable", "PidsLimit", "StopTimeout")
+)
+
+
+def _inspector(context: Context, kind: str, size: bool) -> Callable[[str], dict[str, Any]]:
+    """A function that finds a thing by its name. Raises NotFound when no kind of thing has it."""
+
+    def look(name: str) -> dict[str, Any]:
+        for known, place in _PLACES.items():
+            if kind not in ("", known):
+                continue
+            query = {"size": size} if known == "container" else None
+            try:
+                document = context.client.request("GET", place.format(segment(name)), query).json()
+            except ErrorFromDaemon as error:
+                if kind or error.status not in (404, 501):
+                    raise
+            else:
+                return dict(document)
+        raise NotFound(f"Error: No such object: {name}")
+
+    return look
+
+
+def inspect(context: Context, flags: Flags, arguments: list[str]) -> int:
+    """``minidock inspect``: a JSON list of all that was found, or one line for each. 1 when something was not."""
+    kind = flags["type"] or ""
+    if kind and kind not in _PLACES:
+        known = ", ".join(f'"{place}"' for place in _PLACES)
+        raise InvalidArguments(f'unknown type: "{kind}": must be one of {known}')
+    return _show(_inspector(context, kind, flags.get("size", False)), flags["format"], arguments)
+
+
+def _show(look: Callable[[str], dict[str, Any]], form: str, names: list[str]) -> int:
+    template = _parse(form) if form not in ("", "json") else None
+    found: list[dict[str, Any]] = []
+    failures: list[MinidockError] = []
+    for name in names:
+        try:
+            document = look(name)
+            if template:
+                _print(template, document)
+            found.append(document)
+        except (ErrorFromDaemon, NotFound, TemplateError) as error:
+            failures.append(error)
+    if form == "json":
+        print(to_json(found))
+    elif not template:
+        print(json.dumps(found, indent=4, ensure_ascii=False))
+    sys.stdout.flush()
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _parse(form: str) -> Template:
+    try:
+        return Template(form)
+    except TemplateError as error:
+        raise TemplateError(f"template parsing error: {error}") from None
+
+
+def _print(template: Template, document: dict[str, Any]) -> None:
+    try:
+        print(template.render(with_nils(document)))
+    except TemplateError as error:
+        print()
+        raise TemplateError(f"template parsing error: {error}") from None
+
+
+def with_nils(value: Any, name: str = "") -> Any:
+    """The same document, where each null prints as Go prints the null of that field's type."""
+    if isinstance(value, dict):
+        return {key: with_nils(inner, key) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [with_nils(inner) for inner in value]
+    if value is None and name:
+        return Nil("map[]" if name in _MAPS else "<nil>" if name in _POINTERS else "[]")
+    return value
+
+
+_FORMAT = Flag("format", "f", "string", "Format output: 'json', or a Go template", "")
+_SIZE = Flag("size", "s", "bool", "Display total file sizes if the type is container")
+_TYPE = Flag("type", "", "string", "Only inspect objects of the given type", "")
+
+INSPECT = Command(
+    "inspect",
+    "[OPTIONS] NAME|ID [NAME|ID...]",
+    "Return low-level information on Docker objects",
+    inspect,
+    (_FORMAT, _SIZE, _TYPE),
+    least=1,
+)
+CONTAINER = Command(
+    "container inspect",
+    "[OPTIONS] CONTAINER [CONTAINER...]",
+    "Display detailed information on one or more containers",
+    lambda context, flags, names: _show(_inspector(context, "container", flags["size"]), flags["format"], names),
+    (_FORMAT, _SIZE),
+    least=1,
+)
+IMAGE = Command(
+    "image inspect",
+    "[OPTIONS] IMAGE [IMAGE...]",
+    "Display detailed information on one or more images",
+    lambda context, flags, names: _show(_inspector(context, "image", False), flags["format"], names),
+    (_FORMAT,),
+    least=1,
+)

@@ -1,0 +1,208 @@
+"""About the daemon: ``version``, ``info``, ``events``, ``system stop``; and the shell's ``completion``."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from typing import Any
+
+from minidock.client.commands.logs import moment
+from minidock.client.commands.ps import FILTER, filters
+from minidock.client.context import Context
+from minidock.client.flags import Command, Flag, Flags
+from minidock.client.template import Template, TemplateError
+from minidock.client.template_functions import to_json
+from minidock.errors import InvalidArguments, MinidockError
+from minidock.units import SECOND, bytes_size, local_time
+
+FORMAT = Flag("format", "f", "string", "Format output: 'json', or a Go template", "")
+
+
+def own_version() -> str:
+    """This package's version."""
+    from importlib.metadata import version  # slow to import
+
+    return version("minidock")
+
+
+def formatted(name: str, form: str, document: dict[str, Any]) -> str:
+    """A document through a template, or as JSON. Raises TemplateError."""
+    try:
+        return to_json(document) if form == "json" else Template(form, name).render(document)
+    except TemplateError as error:
+        raise TemplateError(f"template parsing error: {error}") from None
+
+
+def version(context: Context, flags: Flags, arguments: list[str]) -> int:
+    """``minidock version``: the client's always, the daemon's when it answers."""
+    client = {"Version": own_version(), "ApiVersion": "", "PythonVersion": platform.python_version()}
+    client |= {"Os": sys.platform, "Arch": platform.machine()}
+    document: dict[str, Any] = {"Client": client, "Server": None}
+    failure = None
+    try:
+        document["Server"] = context.client.request("GET", "/version").json()
+        client["ApiVersion"] = context.client.version
+    except MinidockError as error:
+        failure = error
+    if flags["format"]:
+        print(formatted("version", flags["format"], document))
+    else:
+        print(_version_text(document))
+    if failure:
+        raise failure
+    return 0
+
+
+def _version_text(document: dict[str, Any]) -> str:
+    client, server = document["Client"], document["Server"]
+    lines = [
+        "Client: minidock",
+        f" Version:           {client['Version']}",
+        f" API version:       {client['ApiVersion'] or 'unknown'}",
+        f" Python version:    {client['PythonVersion']}",
+        f" OS/Arch:           {client['Os']}/{client['Arch']}",
+    ]
+    if not server:
+        return "\n".join(lines)
+    lines += ["", "Server:"]
+    for component in server.get("Components") or []:
+        details = component.get("Details") or {}
+        lines += [f" {component['Name']}:", f"  {'Version:':<17}{component['Version']}"]
+        if "ApiVersion" in details:
+            api = f"{details['ApiVersion']} (minimum version {details.get('MinAPIVersion', '')})"
+            lines += [f"  {'API version:':<17}{api}"]
+        lines += [
+            f"  {label + ':':<17}{details[name]}"
+            for name, label in (
+                ("PythonVersion", "Python version"),
+                ("GoVersion", "Go version"),
+                ("GitCommit", "Git commit"),
+            )
+            if details.get(name)
+        ]
+        if "Os" in details:
+            lines += [f"  {'OS/Arch:':<17}{details['Os']}/{details.get('Arch', '')}"]
+    return "\n".join(lines)
+
+
+def info(context: Context, flags: Flags, arguments: list[str]) -> int:
+    """``minidock info``: what the daemon runs on, and what it lacks."""
+    document = context.client.request("GET", "/info").json()
+    if flags["format"]:
+        print(formatted("", flags["format"], document))
+        return 0
+    print("\n".join([f"Client: minidock\n Version:    {own_version()}\n", "Server:", *_info_lines(document)]))
+    for warning in document.get("Warnings") or []:
+        print(warning, file=sys.stderr)
+    return 0
+
+
+def _info_lines(info: dict[str, Any]) -> list[str]:
+    lines = [f" Containers: {info['Containers']}"]
+    lines += [f"  {state}: {info[f'Containers{state}']}" for state in ("Running", "Paused", "Stopped")]
+    lines += [f" Images: {info['Images']}", f" Server Version: {info['ServerVersion']}"]
+    lines += [f" Storage Driver: {info['Driver']}"]
+    lines += [f"  {name}: {value}" for name, value in info.get("DriverStatus") or []]
+    for label, name in (
+        ("Logging Driver", "LoggingDriver"),
+        ("Cgroup Driver", "CgroupDriver"),
+        ("Cgroup Version", "CgroupVersion"),
+    ):
+        lines += [f" {label}: {info[name]}"] if info.get(name) else []
+    if plugins := info.get("Plugins"):
+        lines += [" Plugins:"]
+        lines += [
+            f"  {kind}: {' '.join(plugins[kind] or [])}" for kind in ("Volume", "Network", "Log") if plugins.get(kind)
+        ]
+    lines += [
+        f" Runtimes: {' '.join(sorted(info.get('Runtimes') or {}))}",
+        f" Default Runtime: {info.get('DefaultRuntime')}",
+    ]
+    if options := info.get("SecurityOptions"):
+        lines += [" Security Options:", *_security_lines(options)]
+    memory = bytes_size(info.get("MemTotal", 0))
+    for label, value in (
+        ("Kernel Version", info.get("KernelVersion")),
+        ("Operating System", info.get("OperatingSystem")),
+        ("OSType", info.get("OSType")),
+        ("Architecture", info.get("Architecture")),
+        ("CPUs", info.get("NCPU")),
+        ("Total Memory", memory),
+        ("Name", info.get("Name")),
+        ("ID", info.get("ID")),
+        ("Docker Root Dir", info.get("DockerRootDir")),
+        ("Debug Mode", str(bool(info.get("Debug"))).lower()),
+    ):
+        lines += [f" {label}: {value}"]
+    registries = (info.get("RegistryConfig") or {}).get("InsecureRegistryCIDRs") or []
+    lines += [" Insecure Registries:", *(f"  {network}" for network in registries)] if registries else []
+    return [*lines, f" Live Restore Enabled: {str(bool(info.get('LiveRestoreEnabled'))).lower()}"]
+
+
+def _security_lines(options: list[str]) -> list[str]:
+    """``name=seccomp,profile=builtin`` over two lines."""
+    lines = []
+    for option in options:
+        pairs = [pair.partition("=") for pair in option.split(",")]
+        lines += [f"  {value}" for name, _, value in pairs if name == "name"]
+        lines += [f"   {name.title()}: {value}" for name, _, value in pairs if name != "name"]
+    return lines
+
+
+def events(context: Context, flags: Flags, arguments: list[str]) -> int:
+    """``minidock events``: what happens, as it happens."""
+    query = {"since": moment(flags["since"]), "until": moment(flags["until"]), "filters": filters(flags["filter"])}
+    for event in context.client.request("GET", "/events", query).documents():
+        print(formatted("", flags["format"], event) if flags["format"] else event_line(event), flush=True)
+    return 0
+
+
+def event_line(event: dict[str, Any]) -> str:
+    """``2026-01-02T15:04:05.000000000Z container start 1f2e… (image=tiny, name=web)``"""
+    nanoseconds = event.get("timeNano") or event["time"] * SECOND
+    day, clock, zone, *_ = local_time(nanoseconds).split(" ")
+    offset = "Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}"
+    attributes = event["Actor"].get("Attributes") or {}
+    listed = ", ".join(f"{name}={attributes[name]}" for name in sorted(attributes))
+    moment = f"{day}T{clock}.{nanoseconds % SECOND:09d}{offset}"
+    return f"{moment} {event['Type']} {event['Action']} {event['Actor']['ID']}" + (f" ({listed})" if listed else "")
+
+
+def stop(context: Context, flags: Flags, arguments: list[str]) -> int:
+    """``minidock system stop``: end the daemon, and wait until it has ended."""
+    from minidock.client import autostart
+
+    pid = autostart.stop(context.address)
+    print(f"minidock: stopped the daemon (pid {pid})", file=sys.stderr)
+    return 0
+
+
+def completion(context: Context, flags: Flags, arguments: list[str]) -> int:
+    """``minidock completion bash``: what a shell needs to complete minidock's words."""
+    from minidock.client.completion import SCRIPTS
+
+    if arguments[0] not in SCRIPTS:
+        raise InvalidArguments(f"unknown shell: {arguments[0]}: must be one of {', '.join(SCRIPTS)}")
+    print(SCRIPTS[arguments[0]])
+    return 0
+
+
+VERSION = Command("version", "[OPTIONS]", "Show the minidock version information", version, (FORMAT,), most=0)
+INFO = Command("info", "[OPTIONS]", "Display system-wide information", info, (FORMAT,), most=0)
+EVENTS = Command(
+    "events",
+    "[OPTIONS]",
+    "Get real time events from the server",
+    events,
+    (
+        FILTER,
+        FORMAT._replace(short=""),
+        Flag("since", "", "string", "Show all events created since timestamp", ""),
+        Flag("until", "", "string", "Stream events until this timestamp", ""),
+    ),
+    most=0,
+)
+STOP = Command("system stop", "", "Stop the daemon", stop, most=0)
+COMPLETION = Command(
+    "completion", "bash|zsh|fish", "Generate the autocompletion script for a shell", completion, least=1, most=1
+)
