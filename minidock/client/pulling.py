@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from minidock.client import terminal
+from minidock.client import credentials, terminal
 from minidock.client.context import Context
 from minidock.errors import ErrorFromDaemon, ErrorInStream, InvalidInput
 from minidock.units import human_size
@@ -58,7 +58,8 @@ def pull(context: Context, image: str, platform: str | None, quiet: bool, output
     name, tag = split(image)
     query = {"fromImage": name, "tag": tag, "platform": platform}
     progress = Progress(output)
-    for document in context.client.request("POST", "/images/create", query).documents():
+    headers = credentials.headers(image)
+    for document in context.client.request("POST", "/images/create", query, headers=headers).documents():
         check(document)
         if not quiet:
             progress.show(document)

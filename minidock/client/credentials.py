@@ -1,0 +1,113 @@
+"""Passwords for registries: Docker's own ``config.json``, and the helper programs that it names.
+
+The daemon keeps no passwords; with each pull the client sends what it knows about that registry, in the header
+``X-Registry-Auth``. Somebody who has run ``docker login`` need not do anything more.
+
+::
+
+    {
+      "auths":       {"registry.example.com": {"auth": "<base64 of user:password>"}},
+      "credsStore":  "pass",                         docker-credential-pass knows all passwords
+      "credHelpers": {"other.example.com": "ecr"}    docker-credential-ecr knows those of this registry
+    }
+
+Source: https://docs.docker.com/reference/cli/docker/login/ and https://github.com/docker/docker-credential-helpers
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+#: the name under which passwords for docker.io have been kept since before there was a v2
+HUB_KEY = "https://index.docker.io/v1/"
+#: what a helper says instead of a user's name when the secret is an identity token
+TOKEN_USER = "<token>"
+#: seconds: a helper may ask the user to unlock something
+HELPER_TIMEOUT = 60
+
+
+def headers(image: str) -> dict[str, str]:
+    """``X-Registry-Auth`` for pulling ``image``, or no header at all. Problems are warnings: most images are public."""
+    try:
+        found = lookup(_key(image), _configuration())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, subprocess.SubprocessError) as error:
+        print(f"WARNING: no credentials for {_key(image)}: {error}", file=sys.stderr)
+        return {}
+    if not found:
+        return {}
+    document = json.dumps({key: value for key, value in found.items() if value})
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(document.encode()).decode()}
+
+
+def lookup(key: str, configuration: dict[str, Any]) -> dict[str, str]:
+    """The Engine API's AuthConfig for a registry; empty when nothing is known.
+
+    A helper for this registry goes first, then the helper for all, then what is in the file itself.
+    """
+    helper = configuration.get("credHelpers", {}).get(key) or configuration.get("credsStore")
+    if helper:
+        return _ask(helper, key)
+    entries = configuration.get("auths", {})
+    entry: dict[str, str] = entries.get(key) or next(
+        (value for name, value in entries.items() if _host(name) == _host(key)), {}
+    )
+    username, password = entry.get("username", ""), entry.get("password", "")
+    if entry.get("auth"):
+        try:
+            username, _, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise ValueError("its auth in config.json is not base64 of user:password") from None
+    identity = entry.get("identitytoken", "")
+    if not (username or identity):
+        return {}
+    return {"username": username, "password": password, "identitytoken": identity, "serveraddress": key}
+
+
+def _configuration() -> dict[str, Any]:
+    """``config.json`` in ``$DOCKER_CONFIG`` or ``~/.docker``."""
+    directory = os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker"
+    try:
+        document = json.loads((Path(directory) / "config.json").read_bytes())
+    except FileNotFoundError:
+        return {}
+    if not isinstance(document, dict):
+        raise TypeError("config.json is not a JSON object")
+    return document
+
+
+def _key(image: str) -> str:
+    """The registry of an image's name, as config.json writes it."""
+    first, slash, _ = image.partition("/")
+    is_host = bool(slash) and ("." in first or ":" in first or first == "localhost" or first != first.lower())
+    return first if is_host and first not in ("docker.io", "index.docker.io") else HUB_KEY
+
+
+def _host(key: str) -> str:
+    """Old versions of Docker wrote URLs: ``https://registry.example.com/v1/``."""
+    return re.sub(r"^https?://", "", key).partition("/")[0]
+
+
+def _ask(helper: str, key: str) -> dict[str, str]:
+    """Run a helper program: the registry's name on its stdin, the answer as JSON on its stdout."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", helper):
+        raise ValueError(f"{helper!r} is not the name of a credential helper")
+    program = f"docker-credential-{helper}"
+    asked = subprocess.run([program, "get"], input=key, capture_output=True, text=True, timeout=HELPER_TIMEOUT)
+    if asked.returncode:
+        said = (asked.stdout or asked.stderr).strip()
+        if "credentials not found" in said:
+            return {}
+        raise OSError(f"{program}: {said}")
+    answer = json.loads(asked.stdout)
+    username, secret = answer["Username"], answer["Secret"]
+    if username == TOKEN_USER:
+        return {"identitytoken": secret, "serveraddress": key}
+    return {"username": username, "password": secret, "serveraddress": key}
