@@ -21,7 +21,6 @@ import binascii
 import json
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ def headers(image: str) -> dict[str, str]:
     """``X-Registry-Auth`` for pulling ``image``, or no header at all. Problems are warnings: most images are public."""
     try:
         found = lookup(_key(image), _configuration())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, subprocess.SubprocessError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         print(f"WARNING: no credentials for {_key(image)}: {error}", file=sys.stderr)
         return {}
     if not found:
@@ -99,8 +98,13 @@ def _ask(helper: str, key: str) -> dict[str, str]:
     """Run a helper program: the registry's name on its stdin, the answer as JSON on its stdout."""
     if not re.fullmatch(r"[A-Za-z0-9._-]+", helper):
         raise ValueError(f"{helper!r} is not the name of a credential helper")
+    import subprocess  # late: few have helpers, and every command waits for its imports
+
     program = f"docker-credential-{helper}"
-    asked = subprocess.run([program, "get"], input=key, capture_output=True, text=True, timeout=HELPER_TIMEOUT)
+    try:
+        asked = subprocess.run([program, "get"], input=key, capture_output=True, text=True, timeout=HELPER_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        raise OSError(f"{program} did not answer within {HELPER_TIMEOUT} seconds") from None
     if asked.returncode:
         said = (asked.stdout or asked.stderr).strip()
         if "credentials not found" in said:
