@@ -1,7 +1,7 @@
 """``--explain``: the steps of a container and the system calls that each of them made, written down and told.
 
-While a container is made, every process that takes part appends JSON lines to ``explain.jsonl``: a step before it is taken,
-a call after it was made. One write a line, to a file opened for appending: lines of several processes never mix.
+While a container is made, every process that takes part appends JSON lines to ``explain.jsonl``: a step before it is
+taken, a call after it was made. One write a line, to a file opened for appending: lines of several processes never mix.
 :func:`tell` makes a story of them for people.
 """
 
@@ -52,7 +52,7 @@ Line = StepLine | CallLine
 
 @contextmanager
 def record(path: Path) -> Iterator[Story]:
-    """Write steps and calls to ``path`` until the block ends; what is forked inside it goes on writing until it execs."""
+    """Write steps and calls to ``path`` until the block ends; a child that is forked inside goes on until it execs."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     shell = equivalents.Shell()
     # Not through the announcing calls: the story must not tell of its own telling.
@@ -87,7 +87,7 @@ def read(path: Path) -> list[Line]:
 
 
 def chapters(lines: Iterable[Line]) -> list[tuple[StepLine, list[CallLine]]]:
-    """Each step with the calls that it made. Two processes write at once: a call belongs to its own process's last step."""
+    """Each step with the calls that it made. Two processes write at once: a call belongs to the last step of its own."""
     told: list[tuple[StepLine, list[CallLine]]] = []
     last: dict[int, list[CallLine]] = {}
     for line in lines:

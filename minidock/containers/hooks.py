@@ -1,7 +1,7 @@
 """Hooks: programs that the runtime runs at fixed moments of a container's life, with its state on standard input.
 
-Loaded only when a container has hooks: subprocess takes a while to import. Source: runtime-spec, config.md, "POSIX-platform
-Hooks"; runtime.md, "Lifecycle".
+Loaded only when a container has hooks: subprocess takes a while to import. Source: runtime-spec, config.md,
+"POSIX-platform Hooks"; runtime.md, "Lifecycle".
 """
 
 from __future__ import annotations

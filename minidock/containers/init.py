@@ -1,7 +1,7 @@
 """Taking a plan: two processes walk the same list, and each takes the steps that are its own.
 
-Which of the two has the turn follows from the list alone. Where the next step is the other's, a process passes the turn on
-over a socket pair and waits until it comes back. An error travels the same way, and ends the walk on both sides.
+Which of the two has the turn follows from the list alone. Where the next step is the other's, a process passes the turn
+on over a socket pair and waits until it comes back. An error travels the same way, and ends the walk on both sides.
 
 In the child, no module is imported, no name looked up and no file of the container loaded by Python once its root is
 entered: all that it needs is in memory since before the fork.

@@ -35,6 +35,7 @@ def plan(spec: oci.Spec) -> list[s.Step]:
         *_become(spec.process, linux.seccomp, joins=False),
         s.WaitForStart(),
         *_hooks("startContainer", spec.hooks.start_container, "created"),
+        *_limits(spec.process),
         _last(spec),
     ]
 
@@ -51,6 +52,7 @@ def plan_exec(spec: oci.Spec, process: oci.Process, pid: int, pidfd: int) -> lis
         s.NewSession(),
         *([s.OpenTerminal(process.console_size, has_console=False)] if process.terminal else []),
         *_become(process, spec.linux.seccomp, joins=True),
+        *_limits(process),
         s.ExecuteProgram(tuple(process.args)),
     ]
 
@@ -182,6 +184,7 @@ def _become(process: oci.Process, profile: oci.Seccomp | None, joins: bool) -> l
         s.OwnStdio(),
         *([s.SetNoNewPrivileges()] if process.no_new_privileges else []),
         *early,
+        *([s.RaiseLimits(limits)] if limits else []),
         *([s.DropBoundingSet(tuple(sets.bounding))] if sets else []),
         s.SetUser(),
         s.SetDirectory(process.cwd),
@@ -189,8 +192,11 @@ def _become(process: oci.Process, profile: oci.Seccomp | None, joins: bool) -> l
         s.FindProgram(process.args[0]),
         s.CloseFiles(),
         *late,
-        *([s.SetLimits(limits)] if limits else []),
     ]
+
+
+def _limits(process: oci.Process) -> list[s.Step]:
+    return [s.SetLimits(tuple(process.rlimits))] if process.rlimits else []
 
 
 def _last(spec: oci.Spec) -> s.Step:

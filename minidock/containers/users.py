@@ -1,8 +1,8 @@
 """Who is ``name:group``? Looked up in the container's own /etc/passwd and /etc/group, with Docker's rules and words.
 
 The files are a stranger's: they may be missing, a FIFO that never answers, or two gigabytes long. So they are opened
-without blocking, must be regular files, and are read up to a limit. The C library's own look-up (getpwnam) is never used:
-it would load libraries from the container (CVE-2019-14271).
+without blocking, must be regular files, and are read up to a limit. The C library's own look-up (getpwnam) is never
+used: it would load libraries from the container (CVE-2019-14271).
 
 Source: passwd(5), group(5); https://docs.docker.com/reference/cli/docker/container/run/#user
 """
@@ -30,7 +30,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 def read_bounded(path: str, limit: int = MAX_SIZE) -> str:
-    """A regular file's text; "" when there is none. Raises :class:`InvalidInput` for anything else, or over ``limit``."""
+    """A regular file's text; "" when there is none. Raises :class:`InvalidInput` for anything else, or if too large."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):

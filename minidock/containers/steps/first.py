@@ -1,8 +1,8 @@
 """``--init``: a container's first process that does what the first process of a system must.
 
-Orphans become children of process 1, and stay zombies until it waits for them; and a signal that process 1 has no handler
-for is not delivered at all. Most programs do neither wait for strangers nor handle SIGTERM. So our own process stays,
-as a small init, and the user's program is its child.
+Orphans become children of process 1, and stay zombies until it waits for them; and a signal for which process 1 has no
+handler is not delivered at all. Most programs do neither wait for strangers nor handle SIGTERM. So our own process
+stays, as a small init, and the user's program is its child.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ class BecomeInit(Step, frozen=True):
         if program == 0:
             self._become_program(context)
             return
-        os.close(context.result)
-        # Nothing but standard output and error is needed, and our copy of a pipe would keep its reader waiting.
+        # What exec would have closed. And our copy of standard input would keep whoever writes to it waiting.
+        syscalls.close_range(3)
         os.close(0)
+        syscalls.set_name("minidock-init")
         os._exit(look_after(program))
 
     def _become_program(self, context: Context) -> None:
-        """A process group of its own, in the foreground of its terminal, so that ^C reaches the program and not init."""
+        """A process group of its own, in the foreground of its terminal: ^C is for the program, not for init."""
         os.setpgid(0, 0)
         try:
             if os.isatty(0):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
+from pathlib import Path
 from typing import ClassVar
 
 import msgspec
@@ -153,20 +155,37 @@ class SetDirectory(Step, frozen=True):
         finally:
             os.close(directory)
         try:
-            inside = os.getcwd().startswith("/")
+            inside = str(Path.cwd()).startswith("/")
         except FileNotFoundError:
             inside = False
         if not inside:
             raise InvalidSpec(f"working directory {self.path} is outside of the container")
 
 
-class SetLimits(Step, frozen=True):
-    """Set resource limits, from outside: raising one takes a right that the child has given up by now."""
+class RaiseLimits(Step, frozen=True):
+    """Raise the hard limits that shall be higher than ours, while we still may."""
 
     limits: tuple[oci.Rlimit, ...]
-    man = "prlimit(2)"
-    why = "so late, because they would hit our own steps too: with 20 open files there is no setting up a container"
-    where: ClassVar[Where] = "parent"
+    man = "setrlimit(2)"
+    why = "anybody may lower a limit, but raising it takes CAP_SYS_RESOURCE, which will soon be gone"
+
+    @property
+    def title(self) -> str:
+        return "Raise the limits that are too low"
+
+    def apply(self, context: Context) -> None:
+        for limit in self.limits:
+            soft, hard = resource.getrlimit(getattr(resource, f"RLIMIT_{_limit_name(limit)}"))
+            if hard != resource.RLIM_INFINITY and limit.hard > hard:
+                syscalls.set_rlimit(_limit_name(limit), soft, limit.hard)
+
+
+class SetLimits(Step, frozen=True):
+    """Set resource limits."""
+
+    limits: tuple[oci.Rlimit, ...]
+    man = "setrlimit(2)"
+    why = "last of all, because they would hit our own steps too: with 3 open files no container could be set up"
 
     @property
     def title(self) -> str:
@@ -174,10 +193,14 @@ class SetLimits(Step, frozen=True):
 
     def apply(self, context: Context) -> None:
         for limit in self.limits:
-            name = limit.type.removeprefix("RLIMIT_")
-            if name not in syscalls.RLIMITS:
-                raise InvalidSpec(f"process.rlimits: {limit.type!r} is no limit")
-            syscalls.set_rlimit(name, limit.soft, limit.hard, context.child)
+            syscalls.set_rlimit(_limit_name(limit), limit.soft, limit.hard)
+
+
+def _limit_name(limit: oci.Rlimit) -> str:
+    name = limit.type.removeprefix("RLIMIT_")
+    if name not in syscalls.RLIMITS:
+        raise InvalidSpec(f"process.rlimits: {limit.type!r} is no limit")
+    return name
 
 
 class CloseFiles(Step, frozen=True):
@@ -223,6 +246,9 @@ class WaitForStart(Step, frozen=True):
     def apply(self, context: Context) -> None:
         context.say_ready()
         os.read(context.gate, 1)
+        # Whoever asks for our state looks whether we still hold this. exec would close it too, but a moment after it
+        # has closed the result, and so after "it runs" has been said.
+        os.close(context.gate)
         # From now on it is the one who started us that wants to know what goes wrong.
         context.report = lambda error: _write_result(context.result, error)
 
@@ -288,7 +314,7 @@ def find_program(name: str, search: str) -> str:
 def why_not_executable(path: str) -> str | None:
     """The reason why a path cannot be executed by us; None when it can, as far as one sees before trying."""
     try:
-        if stat.S_ISDIR(os.stat(path).st_mode):
+        if stat.S_ISDIR(Path(path).stat().st_mode):
             return "is a directory"
         return None if os.access(path, os.X_OK) else "permission denied"
     except OSError as error:

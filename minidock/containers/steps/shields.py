@@ -1,4 +1,4 @@
-"""Steps that take parts of /proc and /sys away again: what is not in any namespace must not be seen, or not be written."""
+"""Steps that take parts of /proc and /sys away again: what is in no namespace must not be seen, or not be written."""
 
 from __future__ import annotations
 
