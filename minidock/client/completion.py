@@ -12,8 +12,10 @@ from minidock.errors import MinidockError
 
 _IMAGES = frozenset(("run", "create", "rmi", "tag", "image inspect", "inspect"))
 _CONTAINERS = frozenset(
-    ("attach", "container inspect", "exec", "inspect", "kill", "logs", "pause", "rename", "restart", "rm", "start")
-    + ("stop", "unpause", "wait")
+    [
+        *("attach", "exec", "inspect", "kill", "logs", "pause", "rename", "restart", "rm", "start", "stop", "unpause"),
+        *("wait", "container inspect"),
+    ]
 )
 
 SCRIPTS = {

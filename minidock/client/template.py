@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from minidock.client.template_functions import FUNCTIONS, Record, TemplateError, show, truth, type_name
+from minidock.client.template_functions import FUNCTIONS, Nil, Record, Struct, TemplateError, show, truth, type_name
 
 __all__ = ["Record", "Template", "TemplateError"]
 
@@ -332,9 +332,11 @@ class _Operand(NamedTuple):
             if not arguments:
                 return found
             message = f"{field} is not a method but has arguments"
+        elif isinstance(value, Struct) and field in value.optional:
+            return value.optional[field]
         elif isinstance(value, dict) and not isinstance(value, Record):
             message = f'map has no entry for key "{field}"'
-        elif value is None:
+        elif value is None or isinstance(value, Nil):
             message = f"nil pointer evaluating interface {{}}.{field}"
         else:
             message = f"can't evaluate field {field} in type {type_name(value)}"

@@ -22,6 +22,14 @@ class Record(dict[str, Any]):
     type_name = "struct"
 
 
+class Struct(dict[str, Any]):
+    """A JSON object some of whose fields may be missing (``optional``): then they are nil, and no error."""
+
+    def __init__(self, fields: dict[str, Any], optional: dict[str, Nil]) -> None:
+        super().__init__(fields)
+        self.optional = optional
+
+
 class Nil:
     """A JSON null of a known Go type: prints as Go prints it, is null again as JSON."""
 

@@ -11,7 +11,7 @@ from minidock.client.connection import segment
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flag, Flags
 from minidock.client.template import Template, TemplateError
-from minidock.client.template_functions import Nil, to_json
+from minidock.client.template_functions import Nil, Struct, to_json
 from minidock.errors import ErrorFromDaemon, InvalidArguments, MinidockError, NotFound
 
 # In the API's order: the first that knows the name wins.
@@ -24,12 +24,21 @@ _PLACES = {
 
 # JSON has one null; Go prints a missing map, list and pointer each in its own way.
 _MAPS = frozenset(
-    ("Annotations", "Config", "Data", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options", "PortBindings")
-    + ("Ports", "StorageOpt", "Sysctls", "Tmpfs", "Volumes")
+    [
+        *("Annotations", "Config", "Data", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options"),
+        *("PortBindings", "Ports", "StorageOpt", "Sysctls", "Tmpfs", "Volumes"),
+    ]
 )
 _POINTERS = frozenset(
-    ("Health", "Healthcheck", "Init", "MemorySwappiness", "OomKillDisable", "PidsLimit", "StopTimeout")
+    ["Health", "Healthcheck", "Init", "MemorySwappiness", "OomKillDisable", "PidsLimit", "StopTimeout"]
 )
+
+# Fields that the API leaves out when they are not set; a template may ask for them all the same.
+_OPTIONAL = {
+    "State": ("Health",),
+    "Config": ("Healthcheck", "StopTimeout"),
+    "HostConfig": ("Annotations", "Init", "Mounts", "StorageOpt", "Sysctls", "Tmpfs"),
+}
 
 
 def _inspector(context: Context, kind: str, size: bool) -> Callable[[str], dict[str, Any]]:
@@ -101,12 +110,15 @@ def _print(template: Template, document: dict[str, Any]) -> None:
 def with_nils(value: Any, name: str = "") -> Any:
     """The same document, where each null prints as Go prints the null of that field's type."""
     if isinstance(value, dict):
-        return {key: with_nils(inner, key) for key, inner in value.items()}
+        optional = {key: _nil(key) for key in _OPTIONAL.get(name, ())}
+        return Struct({key: with_nils(inner, key) for key, inner in value.items()}, optional)
     if isinstance(value, list):
         return [with_nils(inner) for inner in value]
-    if value is None and name:
-        return Nil("map[]" if name in _MAPS else "<nil>" if name in _POINTERS else "[]")
-    return value
+    return _nil(name) if value is None and name else value
+
+
+def _nil(name: str) -> Nil:
+    return Nil("map[]" if name in _MAPS else "<nil>" if name in _POINTERS else "[]")
 
 
 _FORMAT = Flag("format", "f", "string", "Format output: 'json', or a Go template", "")
