@@ -54,9 +54,9 @@ class Events:
                     queue.put_nowait(event)
         self._listeners.add(queue)
         try:
-            while (event := await _next(queue, until_ns)) is not None:
-                if wanted(event):
-                    yield event
+            while (following := await _next(queue, until_ns)) is not None:
+                if wanted(following):
+                    yield following
         finally:
             self._listeners.discard(queue)
 

@@ -11,19 +11,19 @@ from minidock.errors import InvalidInput
 ALLOWED = "[a-zA-Z0-9][a-zA-Z0-9_.-]"
 _NAME = re.compile(rf"{ALLOWED}+", re.ASCII)
 
-ADJECTIVES = (
-    "admiring agile amazing bold brave bright calm clever cool curious daring dazzling eager elegant epic fervent "
-    "focused friendly gallant gifted gracious happy hopeful humble inspiring intrepid jolly keen kind lucid magical "
-    "modest musing nifty nostalgic optimistic patient peaceful practical quirky relaxed serene sharp silly sleepy "
-    "stoic sweet tender thirsty trusting upbeat vibrant vigilant wise wonderful youthful zealous zen"
-).split()
-SURNAMES = (
-    "allen babbage backus boole borg cerf chandra church codd curie dijkstra easley einstein engelbart euler feynman "
-    "franklin galileo goldberg goodall hamilton hawking hellman hopper hoover hypatia johnson kalam kare keller kepler "
-    "knuth lamarr lamport lehmann liskov lovelace mccarthy mcclintock meitner mendel napier neumann newton noether "
-    "pascal pike ramanujan ritchie rosalind shannon sinoussi stallman swartz thompson torvalds turing villani wilson "
-    "wing wozniak wright yalow"
-).split()
+ADJECTIVES = """
+admiring agile amazing bold brave bright calm clever cool curious daring dazzling eager elegant epic fervent focused
+friendly gallant gifted gracious happy hopeful humble inspiring intrepid jolly keen kind lucid magical modest musing
+nifty nostalgic optimistic patient peaceful practical quirky relaxed serene sharp silly sleepy stoic sweet tender
+thirsty trusting upbeat vibrant vigilant wise wonderful youthful zealous zen
+"""
+SURNAMES = """
+allen babbage backus boole borg cerf chandra church codd curie dijkstra easley einstein engelbart euler feynman
+franklin galileo goldberg goodall hamilton hawking hellman hopper hoover hypatia johnson kalam kare keller kepler
+knuth lamarr lamport lehmann liskov lovelace mccarthy mcclintock meitner mendel napier neumann newton noether pascal
+pike ramanujan ritchie rosalind shannon sinoussi stallman swartz thompson torvalds turing villani wilson wing
+wozniak wright yalow
+"""
 
 
 def new_id() -> str:
@@ -42,7 +42,7 @@ def check(name: str) -> str:
 def invent(taken: set[str]) -> str:
     """``clever_hopper``, or after some collisions ``clever_hopper7``."""
     for attempt in range(1000):
-        name = f"{random.choice(ADJECTIVES)}_{random.choice(SURNAMES)}"
+        name = f"{random.choice(ADJECTIVES.split())}_{random.choice(SURNAMES.split())}"
         if attempt > 5:
             name += str(random.randrange(10 * attempt))
         if name not in taken:

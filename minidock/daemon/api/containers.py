@@ -1,0 +1,127 @@
+"""``/containers``: the verbs."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from minidock import messages
+from minidock.daemon import lifecycle, processes, story
+from minidock.daemon.api import answers, parameters
+from minidock.daemon.container import Container
+from minidock.daemon.engine import Engine
+from minidock.errors import InvalidInput
+
+
+def named(engine: Engine, request: web.Request) -> Container:
+    """The container in the request's path. Raises NoSuchContainer."""
+    return engine.container(request.match_info["name"])
+
+
+async def create(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /containers/create?name=``."""
+    wanted = messages.decode(await request.read(), messages.ContainerCreate)
+    explain = parameters.boolean(request, "explain")
+    container = await lifecycle.create(engine, wanted, request.query.get("name", ""), explain)
+    return answers.document(messages.ContainerCreated(id=container.id), 201)
+
+
+async def start(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /containers/ID/start``; with ``?explain=`` the story of the start is told."""
+    container = named(engine, request)
+    await lifecycle.start(engine, container)
+    return await explain(engine, request) if request.query.get("explain") else answers.nothing()
+
+
+async def stop(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /containers/ID/stop?t=``."""
+    signal = request.query.get("signal", "")
+    await lifecycle.stop(engine, named(engine, request), parameters.number(request, "t"), signal)
+    return answers.nothing()
+
+
+async def restart(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /containers/ID/restart?t=``."""
+    signal = request.query.get("signal", "")
+    await lifecycle.restart(engine, named(engine, request), parameters.number(request, "t"), signal)
+    return answers.nothing()
+
+
+async def kill(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /containers/ID/kill?signal=``."""
+    await lifecycle.kill(engine, named(engine, request), request.query.get("signal") or "KILL")
+    return answers.nothing()
+
+
+async def pause(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /containers/ID/pause``."""
+    await lifecycle.pause(engine, named(engine, request))
+    return answers.nothing()
+
+
+async def unpause(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /containers/ID/unpause``."""
+    await lifecycle.unpause(engine, named(engine, request))
+    return answers.nothing()
+
+
+async def rename(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /containers/ID/rename?name=``."""
+    lifecycle.rename(engine, named(engine, request), request.query.get("name", ""))
+    return answers.nothing()
+
+
+async def remove(engine: Engine, request: web.Request) -> web.Response:
+    """``DELETE /containers/ID?force=``. Anonymous volumes go along, with or without ``v``: nobody else has them."""
+    await lifecycle.remove(engine, named(engine, request), parameters.boolean(request, "force"))
+    return answers.nothing()
+
+
+async def resize(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /containers/ID/resize?h=&w=``."""
+    height, width = size(request)
+    await named(engine, request).living_shim().resize(height, width)
+    return web.Response(status=200)
+
+
+def size(request: web.Request) -> tuple[int, int]:
+    """A terminal's height and width. Raises InvalidInput."""
+    height, width = parameters.number(request, "h"), parameters.number(request, "w")
+    if height is None or width is None or not (0 <= height < 65536 and 0 <= width < 65536):
+        raise InvalidInput("a terminal's size is h and w, each from 0 to 65535")
+    return height, width
+
+
+async def wait(engine: Engine, request: web.Request) -> web.StreamResponse:
+    """``POST /containers/ID/wait?condition=``. The headers go at once: Docker's client starts only after them."""
+    container = named(engine, request)
+    condition = request.query.get("condition") or "not-running"
+    if condition not in ("not-running", "next-exit", "removed"):
+        raise InvalidInput(f"invalid condition: {condition!r}")
+    ended = asyncio.ensure_future(container.wait(condition))
+    try:
+        # The waiter stands before the client hears anything, or it could miss what it is about to cause.
+        await asyncio.sleep(0)
+        response = await answers.begin(request)
+        code = await ended
+    finally:
+        ended.cancel()
+    await response.write(messages.encode(messages.WaitAnswer(status_code=code)) + b"\n")
+    await response.write_eof()
+    return response
+
+
+async def top(engine: Engine, request: web.Request) -> web.Response:
+    """``GET /containers/ID/top?ps_args=``."""
+    container = named(engine, request)
+    container.living_shim()
+    return answers.document(await processes.top(container.record, request.query.get("ps_args") or "-ef"))
+
+
+async def explain(engine: Engine, request: web.Request) -> web.Response:
+    """``GET /containers/ID/explain?form=&colour=``: what the kernel was asked, as text."""
+    container = named(engine, request)
+    form = request.query.get("form") or request.query.get("explain") or "full"
+    text = await asyncio.to_thread(story.tell, container, form, parameters.boolean(request, "colour"))
+    return web.Response(text=text)

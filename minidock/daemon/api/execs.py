@@ -1,0 +1,72 @@
+"""``/exec``: one more program in a running container."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from minidock import messages
+from minidock.containers.streams import STDOUT, frame
+from minidock.daemon import execs
+from minidock.daemon.api import answers, hijack
+from minidock.daemon.api.containers import named, size
+from minidock.daemon.container import Stream
+from minidock.daemon.engine import Engine
+from minidock.errors import Conflict, MinidockError
+
+
+async def create(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /containers/ID/exec``."""
+    container = named(engine, request)
+    item = execs.create(engine, container, messages.decode(await request.read(), messages.ExecCreate))
+    return answers.document(messages.ExecCreated(id=item.id), 201)
+
+
+async def start(engine: Engine, request: web.Request) -> web.StreamResponse:
+    """``POST /exec/ID/start``: detached it answers 200 at once, else the connection becomes the program's."""
+    item = execs.find(engine, request.match_info["id"])
+    body = await request.read()
+    options = messages.decode(body, messages.ExecStart) if body else messages.ExecStart()
+    item.container.living_shim()
+    if options.detach:
+        _, writer = await asyncio.shield(execs.start(engine, item, options.console_size, detach=True))
+        writer.close()
+        return web.Response(status=200)
+    if item.started:
+        raise Conflict(f"Error: Exec command {item.id} is already running")
+    tty = item.request.tty
+    async with hijack.upgraded(request, framed=not tty) as client:
+        try:
+            program = await execs.start(engine, item, options.console_size, detach=False)
+        except MinidockError as error:
+            # The connection is not HTTP any more: the text goes where the program's output would.
+            text = f"OCI runtime exec failed: exec failed: unable to start container process: {error}\r\n".encode()
+            client[1].write(text if tty else frame(STDOUT, text))
+        else:
+            await _converse(item, client, program)
+    return hijack.Finished()
+
+
+async def _converse(item: execs.Exec, client: Stream, program: Stream) -> None:
+    wants_keys = item.request.tty and item.request.attach_stdin
+    keys = hijack.DetachKeys(item.request.detach_keys or hijack.DEFAULT_DETACH_KEYS) if wants_keys else None
+    detached = await hijack.relay(client, program, keys)
+    if not detached:
+        # The client asks for the exit code as soon as its stream ends: it must be known by then.
+        await item.ended.wait()
+
+
+async def resize(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /exec/ID/resize?h=&w=``."""
+    item = execs.find(engine, request.match_info["id"])
+    height, width = size(request)
+    if not item.running:
+        raise Conflict(f"exec {item.id} is not running")
+    await item.container.living_shim().resize(height, width, item.id)
+    return web.Response(status=200)
+
+
+async def inspect(engine: Engine, request: web.Request) -> web.Response:
+    """``GET /exec/ID/json``."""
+    return answers.document(execs.find(engine, request.match_info["id"]).inspect())

@@ -1,0 +1,115 @@
+"""Everything that the daemon can be asked: one table.
+
+``{name:.+}`` is greedy, because an image's name may hold slashes and colons. A route that *ends with its client* is a
+stream or a wait: when the client goes, the work stops. All others finish what they have begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from aiohttp import web
+
+from minidock.daemon.api import containers, execs, images, listing, networks, streams, system
+from minidock.daemon.engine import Engine
+
+Handler = Callable[[Engine, web.Request], Awaitable[web.StreamResponse]]
+
+
+class Route(NamedTuple):
+    """One request and who answers it."""
+
+    method: str
+    path: str
+    handler: Handler
+    ends_with_client: bool = False
+
+
+UNTIL_CLIENT_GOES = True
+
+ROUTES = (
+    Route("HEAD", "/_ping", system.ping),
+    Route("GET", "/_ping", system.ping),
+    Route("GET", "/version", system.version),
+    Route("GET", "/info", system.info),
+    Route("GET", "/events", system.events, UNTIL_CLIENT_GOES),
+    #
+    Route("GET", "/containers/json", listing.containers),
+    Route("POST", "/containers/create", containers.create),
+    Route("GET", "/containers/{name}/json", listing.inspect),
+    Route("GET", "/containers/{name}/top", containers.top),
+    Route("GET", "/containers/{name}/explain", containers.explain),
+    Route("POST", "/containers/{name}/start", containers.start),
+    Route("POST", "/containers/{name}/stop", containers.stop),
+    Route("POST", "/containers/{name}/restart", containers.restart),
+    Route("POST", "/containers/{name}/kill", containers.kill),
+    Route("POST", "/containers/{name}/pause", containers.pause),
+    Route("POST", "/containers/{name}/unpause", containers.unpause),
+    Route("POST", "/containers/{name}/rename", containers.rename),
+    Route("POST", "/containers/{name}/resize", containers.resize),
+    Route("POST", "/containers/{name}/wait", containers.wait, UNTIL_CLIENT_GOES),
+    Route("DELETE", "/containers/{name}", containers.remove),
+    Route("GET", "/containers/{name}/logs", streams.logs, UNTIL_CLIENT_GOES),
+    Route("POST", "/containers/{name}/attach", streams.attach, UNTIL_CLIENT_GOES),
+    #
+    Route("POST", "/containers/{name}/exec", execs.create),
+    Route("POST", "/exec/{id}/start", execs.start, UNTIL_CLIENT_GOES),
+    Route("POST", "/exec/{id}/resize", execs.resize),
+    Route("GET", "/exec/{id}/json", execs.inspect),
+    #
+    Route("GET", "/images/json", images.listing),
+    Route("POST", "/images/create", images.create, UNTIL_CLIENT_GOES),
+    Route("GET", "/images/{name:.+}/json", images.inspect),
+    Route("GET", "/images/{name:.+}/history", images.history),
+    Route("POST", "/images/{name:.+}/tag", images.tag),
+    Route("DELETE", "/images/{name:.+}", images.remove),
+    #
+    Route("GET", "/networks", networks.listing),
+    Route("GET", "/networks/{name}", networks.inspect),
+)
+
+# What Docker has and minidock has not, by name: 501 says so, where 404 would look like a client's mistake.
+MISSING = (
+    ("GET", "/containers/{name}/changes", "docker diff"),
+    ("GET", "/containers/{name}/stats", "docker stats"),
+    ("GET", "/containers/{name}/export", "docker export"),
+    ("POST", "/containers/{name}/update", "docker update"),
+    ("HEAD", "/containers/{name}/archive", "docker cp"),
+    ("GET", "/containers/{name}/archive", "docker cp"),
+    ("PUT", "/containers/{name}/archive", "docker cp"),
+    ("GET", "/containers/{name}/attach/ws", "attaching over a web socket"),
+    ("POST", "/containers/prune", "docker container prune"),
+    ("GET", "/containers/{name}/checkpoints", "checkpoints"),
+    ("POST", "/containers/{name}/checkpoints", "checkpoints"),
+    ("POST", "/commit", "docker commit"),
+    ("POST", "/build", "docker build"),
+    ("POST", "/build/prune", "docker builder prune"),
+    ("POST", "/session", "buildkit"),
+    ("POST", "/grpc", "buildkit"),
+    ("POST", "/images/{name:.+}/push", "docker push"),
+    ("GET", "/images/get", "docker save"),
+    ("GET", "/images/{name:.+}/get", "docker save"),
+    ("POST", "/images/load", "docker load"),
+    ("GET", "/images/search", "docker search"),
+    ("POST", "/images/prune", "docker image prune"),
+    ("POST", "/auth", "docker login"),
+    ("GET", "/distribution/{name:.+}/json", "docker manifest"),
+    ("POST", "/networks/create", "docker network create"),
+    ("DELETE", "/networks/{name}", "docker network rm"),
+    ("POST", "/networks/{name}/connect", "docker network connect"),
+    ("POST", "/networks/{name}/disconnect", "docker network disconnect"),
+    ("POST", "/networks/prune", "docker network prune"),
+    ("GET", "/volumes", "docker volume"),
+    ("POST", "/volumes/create", "docker volume"),
+    ("POST", "/volumes/prune", "docker volume"),
+    ("GET", "/system/df", "docker system df"),
+    ("GET", "/plugins", "plugins"),
+    ("GET", "/swarm", "swarm"),
+    ("POST", "/swarm/init", "swarm"),
+    ("GET", "/nodes", "swarm"),
+    ("GET", "/services", "swarm"),
+    ("GET", "/tasks", "swarm"),
+    ("GET", "/secrets", "swarm"),
+    ("GET", "/configs", "swarm"),
+)

@@ -1,0 +1,163 @@
+"""The HTTP server: versions, errors in Docker's shape, and the sockets that it listens on."""
+
+from __future__ import annotations
+
+import asyncio
+import grp
+import itertools
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from minidock import messages
+from minidock.daemon.api import answers, parameters
+from minidock.daemon.api.routes import MISSING, ROUTES, Route
+from minidock.daemon.config import Config, parse_host
+from minidock.daemon.description import ENGINE_VERSION
+from minidock.daemon.engine import Engine
+from minidock.errors import InvalidInput, MinidockError, NotImplementedYet, NotModified
+
+log = logging.getLogger(__name__)
+
+VERSION_PREFIX = r"/v{version:\d+\.\d+}"
+# Documents are small; what is large (an archive) is read as a stream, which this does not limit.
+MOST_BYTES_OF_A_DOCUMENT = 16 * 1024 * 1024
+# Requests that run for as long as a client listens are cut off when the daemon ends.
+SHUTDOWN_SECONDS = 2.0
+
+_request_ids = itertools.count(1)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def application(engine: Engine) -> web.Application:
+    """All routes, with and without a version before them."""
+    app = web.Application(middlewares=[_answer_errors], client_max_size=MOST_BYTES_OF_A_DOCUMENT)
+    for route in ROUTES:
+        _add(app, route.method, route.path, _bound(engine, route))
+    for method, path, what in MISSING:
+        _add(app, method, path, _missing(what))
+    app.on_response_prepare.append(_name_ourselves)
+    return app
+
+
+def _add(app: web.Application, method: str, path: str, handler: Handler) -> None:
+    for prefix in ("", VERSION_PREFIX):
+        app.router.add_route(method, prefix + path, handler)
+
+
+def _bound(engine: Engine, route: Route) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        _check_version(request)
+        if route.ends_with_client:
+            return await route.handler(engine, request)
+        # aiohttp cancels a handler whose client is gone. A stream should end then; a change should not stop half-way.
+        return await asyncio.shield(asyncio.ensure_future(route.handler(engine, request)))
+
+    return handle
+
+
+def _missing(what: str) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        raise NotImplementedYet(f"{what}: minidock does not have this yet")
+
+    return handle
+
+
+def _check_version(request: web.Request) -> None:
+    asked = request.match_info.get("version", "")
+    if parameters.version(request) > _number(messages.API_VERSION):
+        raise InvalidInput(
+            f"client version {asked} is too new. Maximum supported API version is {messages.API_VERSION}"
+        )
+    if parameters.version(request) < _number(messages.MINIMUM_API_VERSION):
+        raise InvalidInput(
+            f"client version {asked} is too old. Minimum supported API version is {messages.MINIMUM_API_VERSION}, "
+            "please upgrade your client to a newer version"
+        )
+
+
+def _number(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")
+    return int(major), int(minor)
+
+
+@web.middleware
+async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error becomes ``{"message": …}`` with its status; a bug also leaves its traceback in the log."""
+    number = next(_request_ids)
+    log.debug("request %d: %s %s", number, request.method, request.path_qs)
+    try:
+        return await handler(request)
+    except NotModified:
+        return web.Response(status=304)
+    except MinidockError as error:
+        if error.http_status >= 500:
+            log.error("request %d: %s %s: %s", number, request.method, request.path_qs, error, exc_info=error)
+        return _error(error.http_status, error.message)
+    except web.HTTPException as error:
+        return _error(error.status, "page not found" if error.status == 404 else error.reason.lower())
+    except (ConnectionError, asyncio.CancelledError):
+        raise
+    except Exception as error:
+        log.exception("request %d: %s %s", number, request.method, request.path_qs)
+        return _error(500, f"{type(error).__name__}: {error} (request {number} in the daemon's log)")
+
+
+def _error(status: int, message: str) -> web.Response:
+    return answers.document(messages.Error(message=message), status)
+
+
+async def _name_ourselves(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers["Api-Version"] = messages.API_VERSION
+    response.headers["Docker-Experimental"] = "false"
+    response.headers["Ostype"] = "linux"
+    response.headers["Server"] = f"minidock/{ENGINE_VERSION} (linux)"
+
+
+async def listen(engine: Engine, config: Config) -> web.AppRunner:
+    """Serve on every one of the configured hosts. Raises InvalidInput when an address cannot be used."""
+    runner = web.AppRunner(
+        application(engine), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS
+    )
+    await runner.setup()
+    for host in config.hosts:
+        place = parse_host(host)
+        try:
+            opened = _unix_socket(place, config.group) if isinstance(place, Path) else _tcp_socket(*place)
+        except OSError as error:
+            raise InvalidInput(f"cannot listen on {host}: {error.strerror}") from None
+        await web.SockSite(runner, opened, backlog=1024).start()
+        log.info("listening on %s", host)
+    return runner
+
+
+def _tcp_socket(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return socket.create_server((address, port), family=family, backlog=1024)
+
+
+def _unix_socket(path: Path, group: str) -> socket.socket:
+    """For root, and for the members of ``group`` when there is such a group: who may use it is root on this machine."""
+    path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
+    # Left by a daemon that was killed; that none lives, the lock on the exec root has shown.
+    path.unlink(missing_ok=True)
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    mask = os.umask(0o177)
+    try:
+        opened.bind(str(path))
+    except BaseException:
+        opened.close()
+        raise
+    finally:
+        os.umask(mask)
+    try:
+        os.chown(path, 0, grp.getgrnam(group).gr_gid)
+        path.chmod(0o660)
+    except KeyError:
+        log.info("no group %r on this machine: the socket is for root alone", group)
+    return opened

@@ -1,0 +1,98 @@
+"""``attach`` and ``logs``: a container's output, as it comes and as it came."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+
+from minidock import units
+from minidock.containers import logread
+from minidock.containers.control import Streams
+from minidock.containers.streams import frame
+from minidock.daemon.api import answers, hijack, parameters
+from minidock.daemon.container import Container
+from minidock.daemon.engine import Engine
+from minidock.errors import InvalidInput, MinidockError, NotImplementedYet
+
+# Entries are gathered into writes of about this many bytes.
+BATCH = 64 * 1024
+
+
+async def attach(engine: Engine, request: web.Request) -> web.StreamResponse:
+    """``POST /containers/ID/attach?stream=&logs=&stdin=&stdout=&stderr=&detachKeys=``."""
+    container = engine.container(request.match_info["name"])
+    streams = Streams(*(parameters.boolean(request, name) for name in ("stdin", "stdout", "stderr")))
+    tty = container.record.config.tty
+    keys = hijack.DetachKeys(request.query.get("detachKeys") or hijack.DEFAULT_DETACH_KEYS)
+    async with hijack.upgraded(request, framed=not tty) as client:
+        if parameters.boolean(request, "logs") and container.has_log:
+            chosen = logread.Selection(stdout=streams.stdout, stderr=streams.stderr)
+            async for data in _render(_read(container, chosen), tty, timestamps=False):
+                client[1].write(data)
+        if parameters.boolean(request, "stream"):
+            try:
+                program = await container.attach(streams)
+            except MinidockError:
+                # The start failed, and whoever asked for it has been told why.
+                return hijack.Finished()
+            await hijack.relay(client, program, keys if tty and streams.stdin else None)
+    return hijack.Finished()
+
+
+async def logs(engine: Engine, request: web.Request) -> web.StreamResponse:
+    """``GET /containers/ID/logs?follow=&stdout=&stderr=&tail=&since=&until=&timestamps=``."""
+    container = engine.container(request.match_info["name"])
+    if not container.has_log:
+        raise NotImplementedYet("configured logging driver does not support reading")
+    chosen = _selection(request)
+    if not chosen.stdout and not chosen.stderr:
+        raise InvalidInput("Bad parameters: you must choose at least one stream")
+    tty = container.record.config.tty
+    follow = parameters.boolean(request, "follow") and container.record.running
+    entries = logread.follow(container.log, chosen, container.next_exit) if follow else _read(container, chosen)
+    framed = not tty and parameters.version(request) >= (1, 42)
+    response = await answers.begin(request, hijack.FRAMED if framed else hijack.RAW)
+    async for data in _render(entries, tty, parameters.boolean(request, "timestamps")):
+        await response.write(data)
+    await response.write_eof()
+    return response
+
+
+def _selection(request: web.Request) -> logread.Selection:
+    tail = request.query.get("tail", "all")
+    return logread.Selection(
+        stdout=parameters.boolean(request, "stdout"),
+        stderr=parameters.boolean(request, "stderr"),
+        tail=int(tail) if tail.isdecimal() else None,
+        since_ns=parameters.moment(request, "since") or 0,
+        until_ns=parameters.moment(request, "until"),
+    )
+
+
+async def _read(container: Container, chosen: logread.Selection) -> AsyncIterator[logread.Entry]:
+    """The entries that are there, without keeping everybody else waiting while a large log is read."""
+    if not container.log.exists():
+        return
+    breath = time.monotonic()
+    for entry in logread.read(container.log, chosen):
+        yield entry
+        if time.monotonic() - breath > 0.01:
+            await asyncio.sleep(0)
+            breath = time.monotonic()
+
+
+async def _render(entries: AsyncIterator[logread.Entry], tty: bool, timestamps: bool) -> AsyncIterator[bytes]:
+    """Entries as the client reads them: framed unless there is a terminal, each with its time if asked for."""
+    async for entry in entries:
+        data = entry.data
+        if timestamps:
+            data = f"{_fixed_width(entry.time_ns)} ".encode() + data
+        yield data if tty else frame(entry.stream, data)
+
+
+def _fixed_width(time_ns: int) -> str:
+    """A time with all nine digits, so that columns line up."""
+    return f"{units.format_rfc3339(time_ns // 10**9 * 10**9)[:-1]}.{time_ns % 10**9:09d}Z"

@@ -1,0 +1,124 @@
+"""``POST /containers/create``: what the user asked for and what the image says, checked and made one record.
+
+Nothing here touches the disk but the image that is looked up; a request that cannot be meant leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from minidock.daemon import limits, spec
+from minidock.daemon.defaults import STOP_SIGNAL
+from minidock.daemon.signals import signal_number
+from minidock.errors import InvalidInput, NotImplementedYet
+from minidock.messages import ContainerConfig, ContainerCreate, HostConfig
+from minidock.oci.image import ContainerDefaults
+
+_HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?")
+
+
+def merge(request: ContainerCreate, image: ContainerDefaults) -> ContainerConfig:
+    """The request's config, filled up from the image's, by Docker's rules. Raises InvalidInput.
+
+    The one rule that surprises: an entrypoint in the request drops the image's command too, because that command was
+    written for the image's entrypoint. (Source: moby, ``daemon/commit.go``, merge.)
+    """
+    config = ContainerConfig(
+        **{name: getattr(request, name) for name in ContainerConfig.__struct_fields__},
+    )
+    entrypoint, command = _words(request.entrypoint), _words(request.cmd)
+    if not entrypoint:
+        command = command or list(image.cmd)
+        if request.entrypoint is None:
+            entrypoint = list(image.entrypoint)
+    config.entrypoint = None if entrypoint in ([""], []) else entrypoint
+    config.cmd = command or None
+    chosen = {entry.partition("=")[0] for entry in request.env or []}
+    inherited = [entry for entry in image.env if entry.partition("=")[0] not in chosen]
+    config.env = [*(request.env or []), *inherited]
+    config.labels = image.labels | (request.labels or {})
+    config.user = request.user or image.user
+    config.working_dir = request.working_dir or image.working_dir
+    config.volumes = {**image.volumes, **(request.volumes or {})} or None
+    config.exposed_ports = {**image.exposed_ports, **(request.exposed_ports or {})} or None
+    config.stop_signal = request.stop_signal or image.stop_signal or None
+    config.stop_timeout = request.stop_timeout if request.stop_timeout is not None else image.stop_timeout
+    return config
+
+
+def _words(value: list[str] | str | None) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or [])
+
+
+def arguments(config: ContainerConfig) -> list[str]:
+    """The program and its arguments. Raises InvalidInput when neither image nor user named one."""
+    words = _words(config.entrypoint) + _words(config.cmd)
+    if not words or not words[0]:
+        raise InvalidInput("no command specified")
+    return words
+
+
+def check(config: ContainerConfig, host: HostConfig) -> None:
+    """Raises InvalidInput for what cannot be meant, NotImplementedYet for what this engine lacks; Docker's words."""
+    if config.working_dir and not config.working_dir.startswith("/"):
+        raise InvalidInput(f"the working directory '{config.working_dir}' is invalid, it needs to be an absolute path")
+    for entry in config.env or []:
+        if not entry.partition("=")[0] or "\0" in entry:
+            raise InvalidInput(f"invalid environment variable: {entry!r}")
+    for name in (config.hostname, config.domainname):
+        if name and not (len(name) <= 63 and _HOSTNAME.fullmatch(name)):
+            raise InvalidInput(f"invalid hostname format: {name!r}")
+    for entry in host.extra_hosts or []:
+        if not re.fullmatch(r"[^\s:]+[:=][0-9a-fA-F.:\[\]]+", entry) and not entry.endswith(":host-gateway"):
+            raise InvalidInput(f"bad format for add-host: {entry!r}")
+    signal_number(config.stop_signal or STOP_SIGNAL)
+    _check_modes(host)
+    limits.check(host)
+    spec.check_security(host)
+    spec.user(config.user, host.group_add or [])
+    _check_missing_parts(host)
+
+
+def _check_modes(host: HostConfig) -> None:
+    for what, mode, allowed in (
+        ("IPC", host.ipc_mode, ("", "none", "private", "shareable", "host")),
+        ("PID", host.pid_mode, ("", "host")),
+        ("UTS", host.uts_mode, ("", "host")),
+        ("user namespace", host.userns_mode, ("", "host")),
+        ("cgroup namespace", host.cgroupns_mode, ("", "private", "host")),
+    ):
+        shared = what in ("IPC", "PID") and re.fullmatch("container:.+", mode)
+        if mode not in allowed and not shared:
+            raise InvalidInput(f"invalid {what} mode: {mode}")
+
+
+def _check_missing_parts(host: HostConfig) -> None:
+    """The honest list of what of Docker's is not here yet."""
+    for is_asked, what in (
+        (host.restart_policy.name not in ("", "no"), f"restart policy {host.restart_policy.name!r}"),
+        (bool(host.port_bindings) or host.publish_all_ports, "published ports (-p, -P)"),
+        (bool(host.volumes_from), "--volumes-from"),
+        (bool(host.links), "--link"),
+        (bool(host.storage_opt), "--storage-opt"),
+        (bool(host.device_requests), "--gpus"),
+        (host.log_config.type not in ("", "json-file", "none"), f"log driver {host.log_config.type!r}"),
+        (host.runtime not in ("", "minidock-runtime"), f"runtime {host.runtime!r}"),
+    ):
+        if is_asked:
+            raise NotImplementedYet(f"{what}: minidock does not have this yet")
+
+
+def with_defaults(host: HostConfig) -> HostConfig:
+    """What ``inspect`` shows where the user said nothing."""
+    log = host.log_config if host.log_config.type else msgspec.structs.replace(host.log_config, type="json-file")
+    return msgspec.structs.replace(
+        host,
+        log_config=log,
+        network_mode="bridge" if host.network_mode in ("", "default") else host.network_mode,
+        ipc_mode=host.ipc_mode or "private",
+        runtime=host.runtime or "minidock-runtime",
+        shm_size=host.shm_size or 64 * 1024 * 1024,
+        restart_policy=msgspec.structs.replace(host.restart_policy, name=host.restart_policy.name or "no"),
+    )

@@ -1,0 +1,152 @@
+"""What the engine says of itself and of this machine: ``version`` and ``info``; nothing that was not looked up."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import socket
+import time
+from importlib import metadata
+from pathlib import Path
+
+from minidock import messages, units
+from minidock.daemon.engine import Engine
+from minidock.kernel import cgroups, features
+from minidock.oci.platform import host
+
+ENGINE_VERSION = metadata.version("minidock")
+
+
+def version() -> messages.Version:
+    """``GET /version``."""
+    here, kernel = host(), os.uname().release
+    details = {
+        "ApiVersion": messages.API_VERSION,
+        "MinAPIVersion": messages.MINIMUM_API_VERSION,
+        "Os": here.os,
+        "Arch": here.architecture,
+        "KernelVersion": kernel,
+        "Python": platform.python_version(),
+    }
+    return messages.Version(
+        platform=messages.Platform(name="minidock"),
+        components=[messages.Component(name="Engine", version=ENGINE_VERSION, details=details)],
+        version=ENGINE_VERSION,
+        go_version=f"python{platform.python_version()}",
+        os=here.os,
+        arch=here.architecture,
+        kernel_version=kernel,
+    )
+
+
+def info(engine: Engine) -> messages.Info:
+    """``GET /info``; what the kernel lacks stands under ``Warnings``, with how to get it."""
+    layout = cgroups.detect()
+    lacks = set(layout.missing)
+    status = [container.record.state.status for container in list(engine.containers.values())]
+    config = engine.config
+    return messages.Info(
+        id=_machine_id(),
+        containers=len(status),
+        containers_running=status.count("running"),
+        containers_paused=status.count("paused"),
+        containers_stopped=len(status) - status.count("running") - status.count("paused"),
+        images=len(engine.images.all()),
+        driver_status=[["Backing Filesystem", _filesystem(config.data_root)], ["Supports d_type", "true"]],
+        docker_root_dir=str(config.data_root),
+        plugins=messages.Plugins(volume=["local"], network=["bridge", "host", "null"], log=["json-file", "none"]),
+        memory_limit="memory" not in lacks,
+        swap_limit="memory" not in lacks and _counts_swap(layout),
+        cpu_cfs_period="cpu" not in lacks,
+        cpu_cfs_quota="cpu" not in lacks,
+        cpu_shares="cpu" not in lacks,
+        cpu_set="cpuset" not in lacks,
+        pids_limit="pids" not in lacks,
+        ipv4_forwarding=_reads("/proc/sys/net/ipv4/ip_forward", "1"),
+        debug=config.log_level == "debug",
+        n_fd=sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        oom_kill_disable=layout.kind != "v2",
+        n_goroutines=_tasks(),
+        system_time=units.format_rfc3339(time.time_ns()),
+        cgroup_version="2" if layout.kind == "v2" else "1",
+        n_events_listener=engine.events.listeners,
+        kernel_version=os.uname().release,
+        operating_system=_operating_system().get("PRETTY_NAME", "Linux"),
+        os_version=_operating_system().get("VERSION_ID", ""),
+        architecture=os.uname().machine,
+        ncpu=len(os.sched_getaffinity(0)),
+        mem_total=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        registry_config=messages.RegistryConfig(
+            insecure_registry_cidrs=["127.0.0.0/8", *config.insecure_registries], mirrors=config.registry_mirrors
+        ),
+        name=socket.gethostname(),
+        server_version=ENGINE_VERSION,
+        runtimes={"minidock-runtime": messages.Runtime(path="minidock-runtime")},
+        live_restore_enabled=config.live_restore,
+        security_options=_security_options(layout),
+        warnings=_warnings(layout) or None,
+    )
+
+
+def _tasks() -> int:
+    """Asyncio's tasks, or 0 from a thread that has no loop."""
+    try:
+        return len(asyncio.all_tasks())
+    except RuntimeError:
+        return 0
+
+
+def _machine_id() -> str:
+    try:
+        return Path("/etc/machine-id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _reads(path: str, text: str) -> bool:
+    try:
+        return Path(path).read_text().strip() == text
+    except OSError:
+        return False
+
+
+def _filesystem(path: Path) -> str:
+    """The type of the file system that ``path`` is on."""
+    best, kind = "", ""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        mount_point = before.split()[4]
+        if (path == Path(mount_point) or Path(mount_point) in path.parents) and len(mount_point) >= len(best):
+            best, kind = mount_point, after.split()[0]
+    return kind
+
+
+def _counts_swap(layout: cgroups.Layout) -> bool:
+    memory = layout.v1.get("memory")
+    return memory is None or (memory / "memory.memsw.limit_in_bytes").exists()
+
+
+def _operating_system() -> dict[str, str]:
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}
+
+
+def _security_options(layout: cgroups.Layout) -> list[str]:
+    has = {feature.name: feature.present for feature in features.features()}
+    options = ["name=seccomp,profile=builtin"] if has.get("seccomp filters") else []
+    return [*options, "name=cgroupns"] if layout.kind == "v2" and has.get("cgroup namespace") else options
+
+
+def _warnings(layout: cgroups.Layout) -> list[str]:
+    lines = [
+        f"WARNING: the kernel has no {feature.name}: {feature.remedy}"
+        for feature in features.features()
+        if not feature.present
+    ]
+    lines += [f"WARNING: no {name} cgroup controller: its limits cannot be set" for name in layout.missing]
+    if not _counts_swap(layout):
+        lines.append("WARNING: No swap limit support: boot with swapaccount=1")
+    return lines

@@ -1,0 +1,100 @@
+"""The engine: everything that one daemon holds, and where to find a container in it.
+
+The verbs are elsewhere, each in its module: :mod:`lifecycle <minidock.daemon.lifecycle>` (create … remove),
+:mod:`execs <minidock.daemon.execs>`, :mod:`pulling <minidock.daemon.pulling>`, :mod:`recovery
+<minidock.daemon.recovery>`. All of it runs on one event loop; what blocks runs in threads.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from minidock.containers.control import Launcher
+from minidock.daemon.config import Config
+from minidock.daemon.container import Container
+from minidock.daemon.events import Events
+from minidock.daemon.records import Records
+from minidock.database import Database
+from minidock.errors import Conflict, InvalidInput, NoSuchContainer
+from minidock.images import Images
+from minidock.networks import Bridge
+
+
+class Engine:
+    """One daemon's engine. ``bridge`` is None when there is to be no default network (``--bridge none``)."""
+
+    def __init__(self, config: Config, launcher: Launcher) -> None:
+        self.config = config
+        self.launcher = launcher
+        self.database = Database(config.data_root / "minidock.db")
+        self.records = Records(self.database)
+        self.images = Images(config.data_root, self.database)
+        self.bridge = None if config.bridge == "none" else Bridge(self.database, config.bridge, config.bip)
+        self.events = Events()
+        self.containers: dict[str, Container] = {}
+        self.names: dict[str, str] = {}
+
+    def bundle(self, container_id: str) -> Path:
+        """The container's directory that lasts."""
+        return self.config.data_root / "containers" / container_id
+
+    def state_dir(self, container_id: str) -> Path:
+        """The container's directory while it runs."""
+        return self.config.exec_root / "containers" / container_id
+
+    def container(self, name: str) -> Container:
+        """By full id, by name, or by the beginning of an id. Raises NoSuchContainer, InvalidInput when several fit."""
+        exact = self.containers.get(name) or self.containers.get(self.names.get(name.removeprefix("/"), ""))
+        if exact is not None:
+            return exact
+        if not re.fullmatch("[0-9a-f]{1,63}", name):
+            raise NoSuchContainer(name)
+        found = [container for key, container in self.containers.items() if key.startswith(name)]
+        if len(found) > 1:
+            raise InvalidInput(f"multiple IDs found with provided prefix: {name}")
+        if not found:
+            raise NoSuchContainer(name)
+        return found[0]
+
+    def reserve_name(self, name: str, container_id: str) -> None:
+        """Take a name before anything is awaited: of twenty who want it at once, one gets it. Raises Conflict."""
+        holder = self.names.get(name)
+        if holder is not None:
+            raise Conflict(
+                f'Conflict. The container name "/{name}" is already in use by container "{holder}". '
+                "You have to remove (or rename) that container to be able to reuse that name."
+            )
+        self.names[name] = container_id
+
+    def add(self, container: Container) -> None:
+        """From now on the container can be found."""
+        self.containers[container.id] = container
+        self.names[container.name] = container.id
+
+    def forget(self, container: Container) -> None:
+        """The opposite of :meth:`add`."""
+        self.containers.pop(container.id, None)
+        if self.names.get(container.name) == container.id:
+            del self.names[container.name]
+
+    def images_in_use(self) -> dict[str, list[Container]]:
+        """Which containers stand on which image (by the image's id)."""
+        used: dict[str, list[Container]] = {}
+        for container in self.containers.values():
+            used.setdefault(container.record.image_id, []).append(container)
+        return used
+
+    def tell(self, container: Container, action: str, **attributes: str) -> None:
+        """An event about a container, with its labels, as Docker's clients expect it."""
+        record = container.record
+        labels = record.config.labels or {}
+        self.events.publish(
+            "container", action, record.id, **(labels | {"image": record.image, "name": record.name} | attributes)
+        )
+
+    def namespace_of(self, name: str, kind: str) -> str:
+        """The path of a running container's namespace. Raises NoSuchContainer, Conflict."""
+        container = self.container(name)
+        container.living_shim()
+        return f"/proc/{container.record.state.pid}/ns/{kind}"

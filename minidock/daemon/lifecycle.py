@@ -1,0 +1,307 @@
+"""A container's life: create, start, its end, stop, kill, restart, pause, remove.
+
+::
+
+    create ──▶ created ──start──▶ running ──exit──▶ exited ──remove──▶ (gone)
+                  ▲                │   ▲               │
+                  └─ start failed ─┘   └──── start ────┘
+
+Each change is made under the container's lock, written to the database, and only then told to anybody. Waiting for a
+program is never done under the lock: the one who records its end needs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import time
+from pathlib import Path
+
+from minidock.containers.control import Exit, LaunchRequest, Shim
+from minidock.daemon import binds, creation, names, spec, story, surroundings
+from minidock.daemon.container import Container
+from minidock.daemon.defaults import STOP_SIGNAL, STOP_TIMEOUT
+from minidock.daemon.engine import Engine
+from minidock.daemon.records import Record, State
+from minidock.daemon.signals import signal_number
+from minidock.errors import Conflict, InvalidInput, MinidockError, NotModified
+from minidock.kernel import cgroups
+from minidock.messages import ContainerCreate
+from minidock.oci import runtime as oci
+
+START_FAILED = 128
+"""Docker's exit code for a container that could not be started, when nothing better is known."""
+
+
+async def create(engine: Engine, request: ContainerCreate, name: str, explain: bool = False) -> Container:
+    """Make a container of an image. Raises NoSuchImage, InvalidInput, Conflict (the name), NotImplementedYet."""
+    image = engine.images.get(request.image)
+    config = creation.merge(request, image.config.config)
+    arguments = creation.arguments(config)
+    creation.check(config, request.host_config)
+    container_id = names.new_id()
+    config.hostname = config.hostname or spec.default_hostname(container_id, request.host_config)
+    bundle = engine.bundle(container_id)
+    host = creation.with_defaults(request.host_config)
+    mounts = binds.attached(config, host, bundle / "volumes")
+    name = names.check(name) if name else names.invent(set(engine.names))
+    engine.reserve_name(name, container_id)
+    try:
+        bundle.mkdir(mode=0o710, parents=True)
+        layers = image.config.rootfs.diff_ids
+        root = await asyncio.to_thread(engine.images.snapshots.prepare, container_id, layers, bundle)
+        record = Record(
+            id=container_id,
+            name=name,
+            created_ns=time.time_ns(),
+            image=request.image,
+            image_id=image.id,
+            config=config,
+            host=host,
+            args=arguments,
+            mounts=mounts,
+            root=root,
+            explain=explain,
+        )
+        container = Container(record, bundle, engine.state_dir(container_id))
+        await asyncio.to_thread(surroundings.make_volumes, engine, container)
+        engine.records.save(record)
+    except BaseException:
+        del engine.names[name]
+        await asyncio.to_thread(_remove_files, engine, container_id, bundle)
+        raise
+    engine.add(container)
+    engine.tell(container, "create")
+    return container
+
+
+async def start(engine: Engine, container: Container) -> None:
+    """Run the container's program. Raises NotModified when it runs, and whatever keeps it from running."""
+    async with container.lock:
+        if container.removing:
+            raise Conflict("container is marked for removal and cannot be started")
+        if container.record.state.status == "paused":
+            raise Conflict("cannot start a paused container, try unpause instead")
+        if container.record.running:
+            raise NotModified("container is already running")
+        if container.cleaning is not None:
+            await container.cleaning
+        try:
+            shim = await _run(engine, container)
+        except BaseException as error:
+            await _start_failed(engine, container, error)
+            raise
+        container.record.state = State(
+            status="running",
+            pid=shim.init_pid,
+            started_ns=time.time_ns(),
+            restart_count=container.record.state.restart_count,
+        )
+        engine.records.save(container.record)
+        watch(engine, container, shim)
+    engine.tell(container, "start")
+
+
+async def _run(engine: Engine, container: Container) -> Shim:
+    """Create the container in the kernel, connect it, let its program go."""
+    record = container.record
+    await asyncio.to_thread(surroundings.prepare, engine, container)
+    document = spec.build(record, record.root, container.bundle, engine.namespace_of)
+    (container.bundle / "config.json").write_bytes(oci.encode(document))
+    request = LaunchRequest(
+        id=record.id,
+        bundle=str(container.bundle),
+        state_dir=str(container.state_dir),
+        log=str(container.log) if container.has_log else None,
+        terminal=record.config.tty,
+        open_stdin=record.config.open_stdin,
+        stdin_once=record.config.stdin_once,
+        explain=record.explain,
+    )
+    shim = container.shim = await engine.launcher.launch(request)
+    await surroundings.connect(engine, container, shim.init_pid)
+    await container.hand_over_streams(shim)
+    with story.kept(container):
+        await shim.start()
+    return shim
+
+
+async def _start_failed(engine: Engine, container: Container, error: BaseException) -> None:
+    """As if never tried, but for the exit code and the reason, which ``inspect`` shows."""
+    state = container.record.state
+    state.exit_code = error.exit_code if isinstance(error, MinidockError) else START_FAILED
+    if state.exit_code not in (126, 127):
+        state.exit_code = START_FAILED
+    state.error = str(error)
+    if container.shim is not None:
+        # A shim whose container was never started ends, and removes it, when we let go.
+        await container.shim.close()
+        container.shim = None
+    await surroundings.disconnect(engine, container)
+    engine.records.save(container.record)
+    failure = error if isinstance(error, MinidockError) else MinidockError(f"{type(error).__name__}: {error}")
+    container.turn_away(failure)
+    engine.tell(container, "die", exitCode=str(state.exit_code))
+    if container.record.host.auto_remove and not container.removing:
+        container.removing = True
+        await _remove_now(engine, container)
+
+
+def watch(engine: Engine, container: Container, shim: Shim) -> None:
+    """One task a running container: it waits for the end and records it."""
+    container.shim = shim
+    container.monitor = asyncio.create_task(_watch(engine, container, shim))
+
+
+async def _watch(engine: Engine, container: Container, shim: Shim) -> None:
+    ended = await shim.wait()
+    async with container.lock:
+        await shim.close()
+        container.shim = None
+        record_exit(engine, container, ended)
+        # Slow (the kernel waits for a grace period before a link is gone), so nobody waits for it.
+        container.cleaning = asyncio.create_task(surroundings.disconnect(engine, container))
+        if container.record.host.auto_remove and not container.removing:
+            container.removing = True
+            await _remove_now(engine, container)
+
+
+def record_exit(engine: Engine, container: Container, ended: Exit) -> None:
+    """Write down how the run ended, then tell everybody."""
+    state = container.record.state
+    state.status, state.pid = "exited", 0
+    state.exit_code, state.oom_killed, state.error = ended.code, ended.oom_killed, ended.error
+    state.started_ns = ended.started_ns or state.started_ns
+    state.finished_ns = ended.finished_ns or time.time_ns()
+    engine.records.save(container.record)
+    container.execs = {key: item for key, item in container.execs.items() if item.running}
+    if ended.oom_killed:
+        engine.tell(container, "oom")
+    engine.tell(container, "die", exitCode=str(ended.code))
+    container.announce_exit(ended.code)
+
+
+async def stop(engine: Engine, container: Container, seconds: int | None = None, sent: str = "") -> None:
+    """Ask the program to end (``--stop-signal``); after so many ``seconds`` end it. -1 waits for ever.
+
+    Raises NotModified when it does not run.
+    """
+    if not container.record.running:
+        raise NotModified("container is not running")
+    config = container.record.config
+    if seconds is None:
+        seconds = config.stop_timeout if config.stop_timeout is not None else STOP_TIMEOUT
+    await kill(engine, container, sent or config.stop_signal or STOP_SIGNAL, within=seconds)
+    engine.tell(container, "stop")
+
+
+async def kill(engine: Engine, container: Container, sent: str, within: int | None = None) -> None:
+    """Send a signal. With ``within``, SIGKILL follows after so many seconds, and the end is waited for.
+
+    Raises Conflict when the container does not run, InvalidInput for what is no signal.
+    """
+    number = signal_number(sent)
+    shim, exited = container.living_shim(), container.next_exit
+    await shim.kill(number)
+    engine.tell(container, "kill", signal=str(number))
+    if (container.record.state.status == "paused" and number == signal.SIGKILL) or within is not None:
+        await _thaw(container)
+    if number == signal.SIGKILL:
+        await asyncio.shield(exited)
+    elif within is not None:
+        try:
+            await asyncio.wait_for(asyncio.shield(exited), None if within < 0 else within)
+        except TimeoutError:
+            with contextlib.suppress(MinidockError):
+                await shim.kill(signal.SIGKILL, everyone=True)
+                engine.tell(container, "kill", signal="9")
+            await asyncio.shield(exited)
+
+
+async def restart(engine: Engine, container: Container, seconds: int | None = None, sent: str = "") -> None:
+    """Stop, then start."""
+    with contextlib.suppress(NotModified):
+        await stop(engine, container, seconds, sent)
+    await start(engine, container)
+    engine.tell(container, "restart")
+
+
+async def pause(engine: Engine, container: Container) -> None:
+    """Freeze every process. Raises Conflict."""
+    async with container.lock:
+        container.living_shim()
+        if container.record.state.status == "paused":
+            raise Conflict(f"container {container.id} is already paused")
+        await asyncio.to_thread(cgroups.at(spec.cgroups_path(container.record)).freeze)
+        container.record.state.status = "paused"
+        engine.records.save(container.record)
+    engine.tell(container, "pause")
+
+
+async def unpause(engine: Engine, container: Container) -> None:
+    """Let every process go on. Raises Conflict."""
+    async with container.lock:
+        if container.record.state.status != "paused":
+            raise Conflict(f"container {container.id} is not paused")
+        await _thaw(container)
+        engine.records.save(container.record)
+    engine.tell(container, "unpause")
+
+
+async def _thaw(container: Container) -> None:
+    if container.record.state.status == "paused":
+        await asyncio.to_thread(cgroups.at(spec.cgroups_path(container.record)).thaw)
+        container.record.state.status = "running"
+
+
+def rename(engine: Engine, container: Container, name: str) -> None:
+    """Give the container another name. Raises InvalidInput, Conflict."""
+    old, new = container.name, names.check(name)
+    if old == new:
+        raise InvalidInput("Renaming a container with the same name as its current name")
+    engine.reserve_name(new, container.id)
+    container.record.name = new
+    engine.records.save(container.record)
+    del engine.names[old]
+    engine.tell(container, "rename", oldName=f"/{old}")
+
+
+async def remove(engine: Engine, container: Container, force: bool = False) -> None:
+    """Remove a container; a running one only with ``force``. Raises Conflict."""
+    if container.removing:
+        raise Conflict(f"removal of container {container.name} is already in progress")
+    if container.record.running and not force:
+        raise Conflict(
+            f'cannot remove container "/{container.name}": container is {container.record.state.status}: '
+            "stop the container before removing or force remove"
+        )
+    container.removing = True
+    try:
+        # A start under way holds the lock; whether there is something to kill is known only after it.
+        async with container.lock:
+            running = container.record.running
+        if running:
+            await kill(engine, container, "KILL")
+        async with container.lock:
+            await _remove_now(engine, container)
+    except BaseException:
+        container.removing = False
+        raise
+
+
+async def _remove_now(engine: Engine, container: Container) -> None:
+    """The record goes first: killed in the middle, the next daemon finds files without a record and sweeps them."""
+    if container.cleaning is not None:
+        await container.cleaning
+    engine.records.delete(container.id)
+    await asyncio.to_thread(_remove_files, engine, container.id, container.bundle)
+    engine.forget(container)
+    container.announce_removal()
+    engine.tell(container, "destroy")
+
+
+def _remove_files(engine: Engine, container_id: str, bundle: Path) -> None:
+    engine.images.snapshots.remove(container_id, bundle)
+    shutil.rmtree(bundle, ignore_errors=True)

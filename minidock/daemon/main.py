@@ -1,0 +1,149 @@
+"""``minidockd``: start the engine, serve it, end it.
+
+The order of the start is the point. The launcher comes first, while this process is small and still in the host's mount
+namespace: containers have to see what the host mounts later. Only then does the daemon take a mount namespace of its
+own, a slave of the host's, so that what it mounts for a moment to look into a container can never leak. Then records,
+recovery, network; and when all of that is right, the sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from minidock.containers.control import Launcher
+from minidock.daemon import lifecycle, recovery
+from minidock.daemon.api import server
+from minidock.daemon.config import Config, load, parse_host
+from minidock.daemon.container import Container
+from minidock.daemon.engine import Engine
+from minidock.errors import Conflict, Forbidden, KernelFeatureMissing, MinidockError, NotModified
+from minidock.kernel import features, syscalls
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    """The command. Errors are one line on stderr and exit code 1."""
+    try:
+        config = load()
+        if os.geteuid() != 0:
+            raise Forbidden("minidockd needs to run as root: it makes namespaces, mounts and cgroups")
+        logging.basicConfig(
+            level={"warn": "WARNING"}.get(config.log_level, config.log_level.upper()),
+            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        )
+        asyncio.run(run(config))
+    except MinidockError as error:
+        sys.exit(f"minidockd: {error}")
+
+
+async def run(config: Config) -> None:
+    """One daemon's whole life. Raises Conflict when another daemon has these roots, and what keeps it from starting."""
+    locks = [_lock(root) for root in sorted({config.data_root, config.exec_root})]
+    asked_to_end = _on_signals()
+    _check_kernel()
+    launcher = await Launcher.spawn()
+    try:
+        _leave_mount_namespace()
+        engine = Engine(config, launcher)
+        try:
+            await _start(engine)
+            runner = await server.listen(engine, config)
+            _tell_service_manager("READY=1")
+            log.info("ready: data in %s, state in %s", config.data_root, config.exec_root)
+            await asked_to_end.wait()
+            await _stop(engine, runner)
+        finally:
+            await asyncio.to_thread(engine.database.close)
+    finally:
+        await launcher.close()
+        for lock in locks:
+            os.close(lock)
+
+
+def _lock(root: Path) -> int:
+    """Two daemons on one root would each believe to be the only writer. The kernel drops the lock when we die."""
+    root.mkdir(mode=0o711, parents=True, exist_ok=True)
+    descriptor = os.open(root / "minidockd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise Conflict(f"another minidockd uses {root}: stop it, or give this one other roots") from None
+    return descriptor
+
+
+def _on_signals() -> asyncio.Event:
+    asked = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    return asked
+
+
+def _check_kernel() -> None:
+    lacking = features.missing()
+    if lacking:
+        raise KernelFeatureMissing("; ".join(f"no {feature.name}: {feature.remedy}" for feature in lacking))
+
+
+def _leave_mount_namespace() -> None:
+    """From here on what we mount is ours alone. unshare(2) is for the calling thread: no other exists yet."""
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)
+
+
+async def _start(engine: Engine) -> None:
+    if engine.bridge is not None:
+        await asyncio.to_thread(engine.bridge.open)
+    await recovery.recover(engine)
+
+
+async def _stop(engine: Engine, runner: web.AppRunner) -> None:
+    """As Docker: no more clients, containers stopped (each in its own time) unless --live-restore, network gone."""
+    for site in list(runner.sites):
+        await site.stop()
+    for path in (parse_host(host) for host in engine.config.hosts):
+        if isinstance(path, Path):
+            path.unlink(missing_ok=True)
+    if not engine.config.live_restore:
+        await asyncio.gather(*(_end(engine, container) for container in list(engine.containers.values())))
+    await runner.cleanup()
+    still_running = any(container.record.running for container in engine.containers.values())
+    if engine.bridge is not None and not still_running:
+        await asyncio.to_thread(engine.bridge.close)
+
+
+async def _end(engine: Engine, container: Container) -> None:
+    try:
+        await lifecycle.stop(engine, container)
+    except NotModified:
+        return
+    except MinidockError as error:
+        log.warning("stopping %s: %s", container.name, error)
+    finally:
+        if container.monitor is not None and not container.record.running:
+            await container.monitor
+        if container.cleaning is not None:
+            await container.cleaning
+
+
+def _tell_service_manager(state: str) -> None:
+    """sd_notify(3), in so far as we need it: one datagram."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""``pull``: from a registry into the store, layers unpacked as they arrive, told as Docker tells it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from minidock import units
+from minidock.daemon.engine import Engine
+from minidock.messages import Progress, ProgressDetail
+from minidock.oci.platform import Platform
+from minidock.oci.reference import Reference
+from minidock.registry import pull as registry
+from minidock.registry.credentials import Credentials
+from minidock.registry.settings import Settings
+
+Tell = Callable[[Progress], None]
+
+BAR = 50
+
+
+async def pull(engine: Engine, reference: Reference, platform: Platform, credentials: Credentials, tell: Tell) -> None:
+    """Bring an image here; raises what the registry raises. ``tell`` is called on the event loop, a line a time."""
+    loop = asyncio.get_running_loop()
+    reference = reference.with_default_tag()
+    before = engine.images.find(str(reference))
+
+    def on_progress(event: registry.Progress) -> None:
+        if event.status == "Downloading":
+            tell(bar(event.id, event.status, event.current, event.total))
+        else:
+            tell(Progress(id=event.id, status=event.status))
+
+    async def on_layer(layer: registry.Layer) -> None:
+        def unpacking(done: int) -> None:
+            loop.call_soon_threadsafe(tell, bar(layer.id, "Extracting", done, layer.descriptor.size))
+
+        await asyncio.to_thread(engine.images.layers.unpack, layer.descriptor, layer.diff_id, unpacking)
+        tell(Progress(id=layer.id, status="Pull complete"))
+
+    pulled = await registry.pull(
+        reference,
+        platform,
+        engine.images.content,
+        on_progress,
+        on_layer,
+        credentials=credentials,
+        settings=settings(engine),
+    )
+    image = await asyncio.to_thread(engine.images.put, pulled.manifest, reference, pulled.digest)
+    tell(Progress(status=f"Digest: {pulled.digest}"))
+    is_old = before is not None and before.id == image.id
+    outcome = "Image is up to date for" if is_old else "Downloaded newer image for"
+    tell(Progress(status=f"Status: {outcome} {reference.familiar}"))
+    engine.events.publish("image", "pull", reference.familiar, name=reference.familiar_name)
+
+
+def settings(engine: Engine) -> Settings:
+    """The daemon's options, as the registry's client wants them."""
+    return Settings(
+        mirrors=tuple(engine.config.registry_mirrors), insecure=frozenset(engine.config.insecure_registries)
+    )
+
+
+def bar(id: str, status: str, current: int, total: int) -> Progress:
+    """A line with numbers for programs and a bar for people: ``[====>      ]  1.2MB/5MB``."""
+    filled = min(BAR, current * BAR // total) if total else 0
+    drawn = "=" * (filled - 1) + ">" + " " * (BAR - filled) if filled else ">" + " " * (BAR - 1)
+    text = f"[{drawn}] {units.human_size(current):>8}/{units.human_size(total)}"
+    return Progress(id=id, status=status, progress_detail=ProgressDetail(current=current, total=total), progress=text)

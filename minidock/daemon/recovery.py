@@ -1,0 +1,98 @@
+"""After a daemon comes a daemon: find out what happened in between, and sweep what nobody owns.
+
+A daemon may be killed between any two statements. What it leaves is one of these, and each has one answer:
+
+- the record says *running*, the shim lives: connect to it, go on waiting for its end;
+- the record says *running*, the shim is gone: ``exit.json`` tells how it ended (it was on the disk before anybody was
+  told); without one, the machine went down, and the exit code is 255, as Docker's;
+- the record says *not running*, but a shim lives: the daemon died while it started this one. If the program runs, it
+  runs. If init still waits: as if never tried (a shim ends by itself when the daemon goes before the start);
+- a directory, a state directory, a link or a lease without a record: swept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import time
+
+from minidock.containers import runtime
+from minidock.containers.control import Shim, ShimGone, bury, read_exit
+from minidock.daemon import lifecycle
+from minidock.daemon.container import Container
+from minidock.daemon.engine import Engine
+from minidock.errors import MinidockError
+
+log = logging.getLogger(__name__)
+
+
+async def recover(engine: Engine) -> None:
+    """Bring the records up to date with the kernel; afterwards nothing is left that has no record."""
+    for record in engine.records.all():
+        engine.add(Container(record, engine.bundle(record.id), engine.state_dir(record.id)))
+    await asyncio.gather(*(_recover(engine, container) for container in list(engine.containers.values())))
+    await asyncio.to_thread(_sweep, engine)
+    for container in list(engine.containers.values()):
+        if container.record.host.auto_remove and container.record.state.status == "exited":
+            await lifecycle.remove(engine, container)
+
+
+async def _recover(engine: Engine, container: Container) -> None:
+    record = container.record
+    try:
+        shim = await Shim.reconnect(container.state_dir)
+    except ShimGone:
+        await _learn_end(engine, container)
+        return
+    if not shim.started:
+        log.info("%s had been created but not started: taken back", record.name)
+        await shim.close()
+        await _learn_end(engine, container)
+        return
+    record.state.pid = shim.init_pid
+    if not record.running:
+        record.state.status, record.state.started_ns = "running", time.time_ns()
+    engine.records.save(record)
+    lifecycle.watch(engine, container, shim)
+
+
+async def _learn_end(engine: Engine, container: Container) -> None:
+    """No shim: either the container has ended, or it never ran."""
+    state = container.record.state
+    container.record.address = None
+    ended = read_exit(container.bundle)
+    if container.record.running:
+        ended = await asyncio.to_thread(bury, container.state_dir, container.bundle)
+    is_news = ended is not None and ended.started_ns > 0 and ended.finished_ns > state.finished_ns
+    if ended is not None and (container.record.running or is_news):
+        log.info("%s ended while no daemon ran: exit code %d", container.name, ended.code)
+        lifecycle.record_exit(engine, container, ended)
+
+
+def _delete_state(engine: Engine, container_id: str) -> None:
+    state_dir = engine.state_dir(container_id)
+    try:
+        runtime.delete(state_dir, force=True)
+    except MinidockError as error:
+        log.warning("sweeping %s: %s", state_dir, error)
+    shutil.rmtree(state_dir, ignore_errors=True)
+
+
+def _sweep(engine: Engine) -> None:
+    running = {key for key, container in engine.containers.items() if container.record.running}
+    for directory, remove, known in (
+        (engine.config.exec_root / "containers", _delete_state, running),
+        (engine.config.data_root / "containers", _delete_bundle, set(engine.containers)),
+    ):
+        there = {path.name for path in directory.iterdir()} if directory.exists() else set()
+        for name in sorted(there - known):
+            log.info("sweeping %s: nobody's", directory / name)
+            remove(engine, name)
+    if engine.bridge is not None:
+        engine.bridge.sweep(running)
+
+
+def _delete_bundle(engine: Engine, container_id: str) -> None:
+    engine.images.snapshots.remove(container_id, engine.bundle(container_id))
+    shutil.rmtree(engine.bundle(container_id), ignore_errors=True)

@@ -1,0 +1,246 @@
+"""A container's record becomes the runtime-spec's ``config.json``: what Docker means, in words that the runtime knows.
+
+Everything that the kernel will be asked is decided here. Read :mod:`minidock.daemon.defaults` beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from minidock.containers.plan import INIT_ANNOTATION
+from minidock.daemon import defaults, limits, seccomp_profile
+from minidock.daemon.records import Record
+from minidock.errors import InvalidInput
+from minidock.kernel import capabilities as powers
+from minidock.kernel import cgroups
+from minidock.messages import HostConfig
+from minidock.oci.runtime import (
+    OCI_VERSION,
+    CapabilitySets,
+    ConsoleSize,
+    Linux,
+    Mount,
+    Namespace,
+    Process,
+    Root,
+    Seccomp,
+    Spec,
+    User,
+)
+
+NamespaceOf = Callable[[str, str], str]
+"""From a container's name and a type of namespace (``net``, ``pid``, ``ipc``) to the namespace's path under /proc."""
+
+NET_FILES = ("resolv.conf", "hostname", "hosts")
+
+
+def build(record: Record, root: Mount, bundle: Path, namespace_of: NamespaceOf) -> Spec:
+    """The whole ``config.json``; ``root`` is the overlay that becomes ``/``. Raises InvalidInput."""
+    host = record.host
+    devices = limits.devices(host)
+    return Spec(
+        oci_version=OCI_VERSION,
+        root=Root("rootfs", readonly=host.readonly_rootfs),
+        process=process(record, record.args),
+        hostname="" if host.uts_mode == "host" else record.config.hostname,
+        domainname="" if host.uts_mode == "host" else record.config.domainname,
+        mounts=_mounts(record, root, bundle),
+        annotations=(host.annotations or {}) | ({INIT_ANNOTATION: "true"} if host.init else {}),
+        linux=Linux(
+            namespaces=_namespaces(host, namespace_of),
+            devices=devices,
+            cgroups_path=cgroups_path(record),
+            resources=limits.resources(host, devices),
+            rootfs_propagation=_rootfs_propagation(record),
+            seccomp=seccomp(host, capabilities(host)),
+            sysctl=_sysctls(host),
+            masked_paths=_unless_privileged(host, host.masked_paths, defaults.MASKED_PATHS),
+            readonly_paths=_unless_privileged(host, host.readonly_paths, defaults.READONLY_PATHS),
+        ),
+    )
+
+
+def cgroups_path(record: Record) -> str:
+    """Where the container's cgroup is; the runtime counts it from where cgroups are mounted."""
+    return f"{record.host.cgroup_parent.rstrip('/') or '/minidock'}/{record.id}"
+
+
+def process(record: Record, args: list[str]) -> Process:
+    """The container's program; an exec changes a few fields of it."""
+    config, host = record.config, record.host
+    granted = capabilities(host)
+    height, width = [*host.console_size, 0, 0][:2]
+    return Process(
+        cwd=config.working_dir or "/",
+        args=args,
+        env=environment(record),
+        terminal=config.tty,
+        console_size=ConsoleSize(height, width) if config.tty and height and width else None,
+        user=user(config.user, host.group_add or []),
+        capabilities=CapabilitySets(bounding=granted, effective=granted, permitted=granted),
+        rlimits=[limits.rlimit(ulimit) for ulimit in host.ulimits or []],
+        no_new_privileges="no-new-privileges" in _security(host),
+        oom_score_adj=host.oom_score_adj,
+    )
+
+
+def user(name: str, groups: list[str]) -> User:
+    """Who the program is: a name or a number, resolved by init in the container's own files. Nobody said is root."""
+    unknown = [group for group in groups if not group.isdecimal()]
+    if unknown:
+        raise InvalidInput(f"group {unknown[0]!r}: --group-add takes numbers only")
+    return User(username=name or "0", additional_gids=[int(group) for group in groups])
+
+
+def environment(record: Record) -> list[str]:
+    """PATH, HOSTNAME and TERM, each replaced by what image and user say. HOME comes from the container's passwd."""
+    values = {"PATH": defaults.PATH, "HOSTNAME": record.config.hostname}
+    if record.config.tty:
+        values["TERM"] = "xterm"
+    for entry in record.config.env or []:
+        name, equals, value = entry.partition("=")
+        if equals:
+            values[name] = value
+        else:
+            # "-e NAME" of a variable that the client does not have: the user wants it gone.
+            values.pop(name, None)
+    return [f"{name}={value}" for name, value in values.items()]
+
+
+def capabilities(host: HostConfig) -> list[str]:
+    """The 14 defaults, plus ``--cap-add``, minus ``--cap-drop``. Raises InvalidInput for a name that is none."""
+    if host.privileged:
+        return sorted(powers.known())
+    add = [_capability(name) for name in host.cap_add or []]
+    drop = [_capability(name) for name in host.cap_drop or []]
+    granted = set(powers.known()) if "ALL" in add else set(defaults.CAPABILITIES)
+    granted = set() if "ALL" in drop else granted - set(drop)
+    # Dropping all and adding some leaves those; adding all and dropping some leaves the rest.
+    return sorted(granted | (set(add) - {"ALL"}))
+
+
+def _capability(name: str) -> str:
+    full = name.upper() if name.upper() == "ALL" else "CAP_" + name.upper().removeprefix("CAP_")
+    if full != "ALL" and full not in powers.NAMES:
+        raise InvalidInput(f'invalid CapAdd/CapDrop: unknown capability: "{full}"')
+    return full
+
+
+def check_security(host: HostConfig) -> None:
+    """Raises InvalidInput for ``--security-opt`` and capabilities that make no sense."""
+    seccomp(host, capabilities(host))
+
+
+def _security(host: HostConfig) -> dict[str, str]:
+    """``--security-opt`` as names and values; both ``=`` and the older ``:`` part them."""
+    options: dict[str, str] = {}
+    for option in host.security_opt or []:
+        name, separator, value = option.partition("=") if "=" in option else option.partition(":")
+        if name == "no-new-privileges":
+            if value not in ("", "true", "false"):
+                raise InvalidInput(f'invalid --security-opt 2: "{option}"')
+            if value != "false":
+                options[name] = "true"
+        elif name in ("seccomp", "apparmor", "label", "systempaths") and separator:
+            options[name] = value
+        else:
+            raise InvalidInput(f'invalid --security-opt 1: "{option}"')
+    return options
+
+
+def seccomp(host: HostConfig, granted: list[str]) -> Seccomp | None:
+    """Docker's default filter, or the user's own (the client sends the file's content), or none."""
+    chosen = _security(host).get("seccomp", "")
+    if chosen == "unconfined" or (host.privileged and not chosen):
+        return None
+    if chosen in ("", "builtin"):
+        return msgspec.convert(seccomp_profile.default_profile(set(granted)), Seccomp)
+    try:
+        return msgspec.convert(seccomp_profile.expand(json.loads(chosen), set(granted)), Seccomp)
+    except ValueError as error:  # no JSON, or JSON of another shape (msgspec.ValidationError)
+        raise InvalidInput(f"Decoding seccomp profile failed: {error}") from None
+
+
+def _unless_privileged(host: HostConfig, chosen: list[str] | None, usual: tuple[str, ...]) -> list[str]:
+    if chosen is not None:
+        return chosen
+    return [] if host.privileged or _security(host).get("systempaths") == "unconfined" else list(usual)
+
+
+def _namespaces(host: HostConfig, namespace_of: NamespaceOf) -> list[Namespace]:
+    wanted = [Namespace("mount")]
+    for kind, short, mode in (
+        ("network", "net", host.network_mode),
+        ("ipc", "ipc", host.ipc_mode),
+        ("uts", "uts", host.uts_mode),
+        ("pid", "pid", host.pid_mode),
+        ("cgroup", "cgroup", host.cgroupns_mode or ("private" if cgroups.detect().kind == "v2" else "host")),
+    ):
+        if mode.startswith("container:"):
+            wanted.append(Namespace(kind, namespace_of(mode.removeprefix("container:"), short)))
+        elif mode != "host":
+            wanted.append(Namespace(kind))
+    return wanted
+
+
+def _mounts(record: Record, root: Mount, bundle: Path) -> list[Mount]:
+    host = record.host
+    own = {item.destination for item in record.mounts}
+    writable = ["ro"] if not host.privileged else []
+    system = [
+        defaults.PROC,
+        defaults.DEV,
+        defaults.DEVPTS,
+        _with(defaults.SYSFS, writable),
+        _with(defaults.CGROUP, writable),
+        *_ipc_mounts(host),
+    ]
+    names = [Mount(f"/etc/{name}", "bind", str(bundle / name), ["rbind", "rprivate"]) for name in NET_FILES]
+    # What the user mounts at the same place wins, as with Docker.
+    kept = [mount for mount in [*system, *names] if mount.destination not in own]
+    return [root, *kept, *(item.mount() for item in record.mounts)]
+
+
+def _with(mount: Mount, read_only: list[str]) -> Mount:
+    options = [option for option in mount.options if option != "ro"] + read_only
+    return Mount(mount.destination, mount.type, mount.source, options)
+
+
+def _ipc_mounts(host: HostConfig) -> list[Mount]:
+    if host.ipc_mode == "host":
+        return [Mount(path, "bind", path, ["rbind", "rprivate"]) for path in ("/dev/mqueue", "/dev/shm")]
+    return [defaults.MQUEUE, defaults.shm(host.shm_size or defaults.SHM_SIZE)]
+
+
+def _rootfs_propagation(record: Record) -> str:
+    """A bind that is to see the host's later mounts needs its parent to pass them on (runc does the same)."""
+    asked = {item.propagation.removeprefix("r") for item in record.mounts if item.kind == "bind"}
+    return "shared" if "shared" in asked else "rslave" if "slave" in asked else ""
+
+
+def _sysctls(host: HostConfig) -> dict[str, str]:
+    """Only those that belong to a namespace of the container's own: all others are the host's."""
+    own_network = host.network_mode != "host" and not host.network_mode.startswith("container:")
+    sysctls = dict(defaults.NETWORK_SYSCTLS) if own_network else {}
+    for key, value in (host.sysctls or {}).items():
+        ipc = key.startswith(("kernel.msg", "kernel.sem", "kernel.shm", "fs.mqueue."))
+        if key.startswith("net.") and not own_network:
+            raise InvalidInput(f"sysctl '{key}' not allowed in host network namespace")
+        if ipc and host.ipc_mode == "host":
+            raise InvalidInput(f"sysctl '{key}' not allowed in host ipc namespace")
+        if not ipc and not key.startswith("net.") and key != "kernel.domainname":
+            raise InvalidInput(f"sysctl '{key}' is not in a separate kernel namespace")
+        sysctls[key] = value
+    return sysctls
+
+
+def default_hostname(container_id: str, host: HostConfig) -> str:
+    """The short id; with the host's UTS or network namespace the host's own name."""
+    if host.uts_mode == "host" or host.network_mode == "host":
+        return socket.gethostname()
+    return container_id[:12]
