@@ -2,7 +2,7 @@
 
 The program is eBPF (bpf(2), BPF_PROG_TYPE_CGROUP_DEVICE). It is given ``struct bpf_cgroup_dev_ctx``, three words of 32
 bits: the first has the type of device in its lower half and the wanted accesses in its upper half, then come major and
-minor. It returns 1 to allow. :func:`assemble` writes it, :func:`attach` loads it and fastens it to a cgroup's directory.
+minor. It returns 1 to allow. :func:`assemble` writes it, :func:`attach` loads it and fastens it to a cgroup.
 
 How rules become a program: *for each kind of access, the last matching rule decides*. So we go through the rules from
 the last to the first with the accesses not yet decided in a register. A matching rule that allows takes its accesses

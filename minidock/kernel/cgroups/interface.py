@@ -37,8 +37,8 @@ class Cgroup(ABC):
     def apply(self, resources: Resources) -> None:
         """Set limits, of a new group or of one in use. What is None stays as it is.
 
-        Raises ``KernelFeatureMissing``, naming the controller that a limit needs and the host lacks, and ``InvalidSpec``
-        for limits that contradict each other.
+        Raises ``KernelFeatureMissing``, naming the controller that a limit needs and the host lacks, and
+        ``InvalidSpec`` for limits that contradict each other.
         """
 
     @abstractmethod

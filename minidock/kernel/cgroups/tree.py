@@ -24,9 +24,14 @@ def line_of_descent(mount: Path, directory: Path) -> list[Path]:
 
 
 def make(directory: Path) -> None:
-    """``mkdir``; an existing one is fine."""
-    if not directory.is_dir():
+    """``mkdir``; an existing one is fine, also when somebody else makes it at this very moment."""
+    if directory.is_dir():
+        return
+    try:
         make_directory(directory)
+    except SystemCallFailed as failure:
+        if failure.errno != errno.EEXIST:
+            raise
 
 
 def groups(directory: Path) -> Iterator[Path]:
