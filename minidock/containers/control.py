@@ -138,6 +138,11 @@ class Launcher:
         """
         return cls(*_start_launcher())
 
+    @property
+    def pid(self) -> int:
+        """The launcher's process."""
+        return self._process.pid
+
     async def launch(self, request: LaunchRequest) -> Shim:
         """Create a container, with a shim of its own. Its init waits. Raises what ``runtime.create`` raised."""
         ours, theirs = socket.socketpair()
