@@ -17,7 +17,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -136,12 +136,17 @@ def make_index(*architectures: str) -> TestImage:
     return image
 
 
-def push(image: TestImage, name: str, directory: Path, credentials: str | None = None) -> None:
-    """Push ``image`` as ``name`` (``127.0.0.1:5000/x:latest``) with skopeo. ``credentials`` is ``user:password``."""
+def push(
+    image: TestImage, name: str, directory: Path, credentials: str | None = None, inside: Sequence[str] = ()
+) -> None:
+    """Push ``image`` as ``name`` (``127.0.0.1:5000/x:latest``) with skopeo. ``credentials`` is ``user:password``.
+
+    ``inside`` are words before the command: the ``nsenter`` that leads to the registry's network namespace.
+    """
     layout = directory / f"layout-{uuid.uuid4().hex}"
     image.write_layout(layout)
     who = ["--dest-creds", credentials] if credentials else ["--dest-no-creds"]
-    command = ["skopeo", "--insecure-policy", "copy", "--all", "--quiet", "--dest-tls-verify=false", *who]
+    command = [*inside, "skopeo", "--insecure-policy", "copy", "--all", "--quiet", "--dest-tls-verify=false", *who]
     subprocess.run([*command, f"oci:{layout}:latest", f"docker://{name}"], check=True, capture_output=True)
 
 
@@ -162,8 +167,13 @@ class DebianRegistry:
 
 
 @contextmanager
-def debian_registry(directory: Path, auth: str = "", address: str = "127.0.0.1:0") -> Iterator[DebianRegistry]:
-    """Run docker-registry on a free port, with its storage in ``directory``; ``auth`` is a part of its config.yml."""
+def debian_registry(
+    directory: Path, auth: str = "", address: str = "127.0.0.1:0", inside: Sequence[str] = ()
+) -> Iterator[DebianRegistry]:
+    """Run docker-registry on a free port, with its storage in ``directory``.
+
+    ``auth`` is a part of its config.yml; ``inside`` are words before the command, as for :func:`push`.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     configuration = directory / "config.yml"
     configuration.write_text(
@@ -171,7 +181,7 @@ def debian_registry(directory: Path, auth: str = "", address: str = "127.0.0.1:0
         f"  delete:\n    enabled: true\nhttp:\n  addr: {address}\n{auth}"
     )
     process = subprocess.Popen(
-        ["docker-registry", "serve", str(configuration)],
+        [*inside, "docker-registry", "serve", str(configuration)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
