@@ -87,7 +87,7 @@ def read(path: Path) -> list[Line]:
 
 
 def chapters(lines: Iterable[Line]) -> list[tuple[StepLine, list[CallLine]]]:
-    """Each step with the calls that it made. Two processes write at once: a call belongs to the last step of its own."""
+    """Each step with the calls that it made. Two processes write at once: a call belongs to its own last step."""
     told: list[tuple[StepLine, list[CallLine]]] = []
     last: dict[int, list[CallLine]] = {}
     for line in lines:

@@ -303,7 +303,7 @@ def _open_gate(state_dir: Path) -> MinidockError | None:
 
 @contextmanager
 def _pidfd(record: states.Record) -> Iterator[int | None]:
-    """Hold init; None when it has ended. It is looked at *after* it is held: from then on the pid cannot change hands."""
+    """Hold init; None when it has ended. It is looked at once it is held: from then on the pid cannot change hands."""
     try:
         pidfd = syscalls.pidfd_open(record.pid)
     except SystemCallFailed:

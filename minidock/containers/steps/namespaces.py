@@ -260,7 +260,7 @@ class SetSysctls(Step, frozen=True):
         return "Set " + ", ".join(f"{key} = {value}" for key, value in self.values)
 
     def apply(self, context: Context) -> None:
-        # We are still in the host's root, and /proc is the host's own; its sys directory shows everybody their namespaces.
+        # We are still in the host's root, and /proc is the host's own; sys in it shows everybody their namespaces.
         for key, value in self.values:
             syscalls.write_file("/proc/sys/" + sysctl_path(key), value)
 
