@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from minidock.errors import CorruptContent, InvalidSpec
 
@@ -25,7 +25,7 @@ def kind_of(start: bytes) -> str:
     return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
 
 
-def decompressed(file: io.BufferedReader) -> BinaryIO:
+def decompressed(file: io.BufferedReader[Any]) -> BinaryIO:
     """``file``'s content, unpacked while it is read. Reading raises EOFError, OSError or the library's own error."""
     kind = kind_of(file.peek(6)[:6])
     if kind == "gzip":
@@ -108,6 +108,8 @@ class Stream:
         try:
             self._buffer = self._file.read(CHUNK)
         except _library_errors() as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk's error, not the archive's
             raise CorruptContent(f"archive cannot be unpacked: {error}") from error
         self._at = 0
         self.size += len(self._buffer)
@@ -118,14 +120,13 @@ class Stream:
 
 
 def _library_errors() -> tuple[type[Exception], ...]:
-    """What the libraries raise for damaged data: not OSError as such, which would hide a broken disk."""
-    import gzip
+    """What the libraries raise for damaged data; an OSError that is theirs has no errno."""
     import lzma
     import zlib
 
     import zstandard
 
-    errors = [EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zstandard.ZstdError]
+    errors = [OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError]
     try:
         from isal import isal_zlib
     except ImportError:

@@ -14,6 +14,7 @@ Source: image-spec, image-layout.md.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Collection, Iterable
@@ -94,22 +95,42 @@ class Content:
         index = Index(schema_version=2, media_type=OCI_INDEX, manifests=list(manifests))
         write_atomically(self.root / "index.json", encode(index))
 
-    def collect(self, live: Collection[str]) -> int:
-        """Remove the blobs that are not in ``live`` (digests); how many bytes that freed.
+    def add_stream(self, pieces: Iterable[bytes], media_type: str) -> Descriptor:
+        """Bring content in whose digest is known only at its end. Raises NoSpace, and what ``pieces`` raises."""
+        hash_, size = hashlib.sha256(), 0
+        with space_errors(self._ingest):
+            descriptor, name = tempfile.mkstemp(prefix="new.", dir=self._ingest)
+            try:
+                for piece in pieces:
+                    hash_.update(piece)
+                    size += len(piece)
+                    write_all(descriptor, piece)
+                os.fsync(descriptor)
+                digest = f"sha256:{hash_.hexdigest()}"
+                path = Path(name).rename(self.path(digest))
+                sync_directory(path.parent)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+            finally:
+                os.close(descriptor)
+        return Descriptor(media_type=media_type, digest=digest, size=size)
 
-        Nobody may be bringing content in meanwhile: what is in the store, but in no image yet, would go too.
-        """
-        freed = 0
+    def remove(self, digests_: Iterable[str]) -> None:
+        """Remove blobs that no image needs; no error if they are not there."""
+        for digest in digests_:
+            self.path(digest).unlink(missing_ok=True)
+
+    def collect(self, live: Collection[str], before: float) -> None:
+        """Remove the blobs that are not in ``live`` (digests) and came before a moment (seconds since 1970)."""
         for blob in (self.root / "blobs").glob("*/*"):
-            if f"{blob.parent.name}:{blob.name}" not in live:
-                freed += blob.stat().st_size
+            if f"{blob.parent.name}:{blob.name}" not in live and blob.stat().st_mtime < before:
                 blob.unlink()
-        return freed
 
-    def sweep(self, max_age: float, now: float) -> None:
-        """Remove what killed daemons left: files of an earlier try that nobody went on with for ``max_age`` seconds."""
+    def sweep(self, before: float) -> None:
+        """Remove what killed daemons left: downloads that nobody went on with since a moment (seconds since 1970)."""
         for file in self._ingest.iterdir():
-            if "." in file.name or now - file.stat().st_mtime > max_age:
+            if "." in file.name or file.stat().st_mtime < before:
                 file.unlink()
         for file in self.root.glob(".tmp-*"):
             file.unlink()

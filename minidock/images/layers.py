@@ -15,10 +15,11 @@ content have both been verified.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
@@ -44,7 +45,7 @@ class Layers:
     def __init__(self, root: Path, content: Content, limits: Limits = Limits()) -> None:  # noqa: B008  # immutable
         self.root = root
         self._content = content
-        self._limits = limits
+        self.limits = limits
         for directory in (root, root / "l", root / "empty", root / "empty" / "fs"):
             directory.mkdir(mode=0o755 if directory.name == "fs" else 0o700, exist_ok=True)
 
@@ -68,16 +69,12 @@ class Layers:
 
         Raises CorruptContent, InvalidSpec (names the entry), NoSpace, NotFound; then nothing is left.
         """
-        if self.has(diff_id):
-            return
-        with space_errors(self.root):
-            temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.root))
-            try:
-                size = self._unpack_into(temporary, descriptor, diff_id, progress)
-                (temporary / "size").write_text(f"{size}\n")
-                self._publish(temporary, diff_id)
-            finally:
-                self._remove(temporary.name)
+        if not self.has(diff_id):
+            self._unpack(descriptor, diff_id, progress)
+
+    def unpack_new(self, descriptor: Descriptor) -> str:
+        """Unpack a blob of which nobody has said what its content is: its diff-id. Raises as :meth:`unpack`."""
+        return self._unpack(descriptor, "", None)
 
     def unpack_all(self, layers: Sequence[tuple[Descriptor, str]], threads: int = 4) -> None:
         """Unpack several (descriptor, diff-id), at the same time. Raises what :meth:`unpack` raises."""
@@ -99,41 +96,60 @@ class Layers:
                 break
         return names or [self._link("empty")]
 
-    def collect(self, live: Collection[str]) -> list[str]:
-        """Remove the layers that are not in ``live`` (diff-ids); which ones those were."""
-        removed = []
-        for directory in self.root.iterdir():
-            diff_id = f"{'sha256' if len(directory.name) == 64 else 'sha512'}:{directory.name}"
-            if len(directory.name) in (64, 128) and diff_id not in live:
-                removed.append(diff_id)
-                self._remove(directory.name)
+    def remove(self, diff_ids: Iterable[str]) -> None:
+        """Remove layers that nobody needs; no error if they are not there."""
+        for diff_id in diff_ids:
+            self._remove(digests.encoded(diff_id))
         for link in (self.root / "l").iterdir():
             if not link.exists():
                 link.unlink()
-        return removed
+
+    def collect(self, live: Collection[str], before: float) -> None:
+        """Remove the layers that are not in ``live`` (diff-ids) and were made before a moment (seconds since 1970)."""
+        names = {digests.encoded(diff_id) for diff_id in live} | {"l", "empty"}
+        for directory in self.root.iterdir():
+            if directory.name not in names and directory.stat().st_mtime < before:
+                self._remove(directory.name)
+        self.remove([])
 
     def sweep(self) -> None:
         """Remove what killed daemons left half unpacked or half removed."""
         remove_leftovers(self.root)
 
-    def _unpack_into(self, temporary: Path, descriptor: Descriptor, diff_id: str, progress: Progress | None) -> int:
+    def _unpack(self, descriptor: Descriptor, wanted: str, progress: Progress | None) -> str:
+        """Unpack under another name, verify, rename. ``wanted`` is the diff-id, if it is known."""
+        with space_errors(self.root):
+            temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.root))
+            try:
+                size, diff_id = self._unpack_into(temporary, descriptor, wanted, progress)
+                if wanted and diff_id != wanted:
+                    raise CorruptContent(f"layer {descriptor.digest} unpacks to {diff_id}, but its image says {wanted}")
+                (temporary / "size").write_text(f"{size}\n")
+                self._publish(temporary, diff_id)
+            finally:
+                self._remove(temporary.name)
+        return diff_id
+
+    def _unpack_into(
+        self, temporary: Path, descriptor: Descriptor, wanted: str, progress: Progress | None
+    ) -> tuple[int, str]:
+        """Unpack into ``temporary/fs``: how many bytes the files have, and the digest of the whole archive."""
         (temporary / "fs").mkdir()
         (temporary / "fs").chmod(0o755)  # whatever the umask is
+        hash_ = digests.hasher(wanted) if wanted else hashlib.sha256()
         root, trash = (os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (temporary / "fs", temporary))
         blob = _VerifiedBlob(self._content.open(descriptor), descriptor, progress)
         try:
             archive = decompressed(io.BufferedReader(blob, CHUNK))
-            stream = Stream(archive, self._limits.size_of(descriptor.size), digests.hasher(diff_id))
-            size = unpack(stream, root, trash, self._limits)
-            found = stream.finish()
+            stream = Stream(archive, self.limits.size_of(descriptor.size), hash_)
+            size = unpack(stream, root, trash, self.limits)
+            diff_id = stream.finish()
             blob.verify()
         finally:
             blob.close()
             os.close(root)
             os.close(trash)
-        if found != diff_id:
-            raise CorruptContent(f"layer {descriptor.digest} unpacks to {found}, but its image says {diff_id}")
-        return size
+        return size, diff_id
 
     def _publish(self, temporary: Path, diff_id: str) -> None:
         try:
