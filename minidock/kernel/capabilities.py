@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minidock.kernel import syscalls
-from minidock.kernel.syscalls import CAPABILITIES as NAMES
 
+NAMES = syscalls.CAPABILITIES
+"""All capabilities that we know, in the kernel's order: the position is the number."""
 _NUMBERS = {name: number for number, name in enumerate(NAMES)}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Callable
 
@@ -137,10 +138,8 @@ def _ioctl(args: _Args) -> str | None:
 
 
 def _execve(args: _Args) -> str:
-    """The argument list is ``["a", "b"]``: split where a literal ends and another begins."""
-    literals = args[1].strip("[]").split('", "')
-    words = [_word('"' + literal.strip('"') + '"') for literal in literals]
-    return " ".join(["exec", *words])
+    literals: list[str] = re.findall(r'"(?:[^"\\]|\\.)*"', args[1])
+    return " ".join(["exec", *map(_word, literals)])
 
 
 def _mknod(path: str, args: _Args) -> str | None:

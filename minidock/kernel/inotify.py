@@ -42,7 +42,7 @@ class Inotify:
 
     def __init__(self) -> None:
         flag = os.O_CLOEXEC | os.O_NONBLOCK
-        self._descriptor = syscalls.invoke("inotify_init1", (flag, lambda _: "IN_CLOEXEC|IN_NONBLOCK"))
+        self._descriptor = syscalls.invoke("inotify_init1", (flag, lambda _: "IN_NONBLOCK|IN_CLOEXEC"))
 
     def fileno(self) -> int:
         """The descriptor."""

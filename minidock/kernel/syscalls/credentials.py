@@ -152,6 +152,7 @@ class _CapabilityData(ctypes.Structure):
 
 
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
+_SET = flags({1 << number: f"1<<{name}" for number, name in enumerate(CAPABILITIES)})
 _HEADER_TEXT = "{version=_LINUX_CAPABILITY_VERSION_3, pid=0}"
 
 
@@ -176,7 +177,8 @@ def capset(effective: int, permitted: int, inheritable: int) -> None:
         half.effective = effective >> shift & 0xFFFFFFFF
         half.permitted = permitted >> shift & 0xFFFFFFFF
         half.inheritable = inheritable >> shift & 0xFFFFFFFF
-    text = f"{{effective={effective:#x}, permitted={permitted:#x}, inheritable={inheritable:#x}}}"
+    names = (f"effective={_SET(effective)}", f"permitted={_SET(permitted)}", f"inheritable={_SET(inheritable)}")
+    text = "{" + ", ".join(names) + "}"
     invoke("capset", (header, literal(_HEADER_TEXT)), (data, literal(text)), operand=text)
 
 

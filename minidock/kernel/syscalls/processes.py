@@ -27,6 +27,8 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 _CLONE = flags(named(globals(), "CLONE_"))
 
+_SIGNALS = choice({number.value: number.name for number in signal.Signals})
+
 P_PID = 1
 P_PIDFD = 3
 _ID_TYPES = choice({P_PID: "P_PID", P_PIDFD: "P_PIDFD"})
@@ -118,8 +120,7 @@ def pidfd_open(pid: int) -> int:
 
 def pidfd_send_signal(pidfd: int, signal_number: int) -> None:
     """Send a signal to the process behind ``pidfd``; ESRCH when it has ended. pidfd_send_signal(2)."""
-    names = choice({number.value: number.name for number in signal.Signals})
-    invoke("pidfd_send_signal", pidfd, (signal_number, names), None, 0)
+    invoke("pidfd_send_signal", pidfd, (signal_number, _SIGNALS), None, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +152,8 @@ def _signal_info(info: object) -> str:
     if info.pid == 0:
         return "{}"
     code = _CODES.get(info.code, str(info.code))
-    return f"{{si_signo=SIGCHLD, si_code={code}, si_pid={info.pid}, si_uid={info.uid}, si_status={info.status}, ...}}"
+    status = info.status if info.code == _CLD_EXITED else _SIGNALS(info.status)
+    return f"{{si_signo=SIGCHLD, si_code={code}, si_pid={info.pid}, si_uid={info.uid}, si_status={status}, ...}}"
 
 
 def waitid(id_type: int, number: int, options: int = os.WEXITED) -> Exit | None:
