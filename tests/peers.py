@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import tempfile
@@ -23,9 +22,13 @@ class Dockerd:
     pid: int
     root: Path
 
-    def docker(self, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    def docker(
+        self, *arguments: str, stdin: bytes | None = None, timeout: float = 120
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run the docker command line against this daemon."""
-        return subprocess.run(["docker", "-H", self.host, *arguments], input=stdin, capture_output=True, timeout=120)
+        return subprocess.run(
+            ["docker", "-H", self.host, *arguments], input=stdin, capture_output=True, timeout=timeout
+        )
 
     def processes(self) -> list[int]:
         """The pids of dockerd, its containerd and their shims: everything below the root process."""
@@ -76,4 +79,4 @@ def _remove_cgroups() -> None:
     """dockerd leaves its (empty) parent cgroups behind; a host that had none shall have none."""
     for path in (*Path("/sys/fs/cgroup").glob("*/docker"), *Path("/sys/fs/cgroup").glob("*/system.slice")):
         if not any(child.is_dir() for child in path.iterdir()) and not (path / "cgroup.procs").read_text():
-            os.rmdir(path)
+            path.rmdir()

@@ -8,7 +8,7 @@ import sys
 
 from tests.benchmarks.report import Row, table
 
-BENCHMARKS = ("runtime", "run", "many", "memory", "throughput", "pull")
+BENCHMARKS = ("runtime", "run", "many", "throughput", "pull")
 
 
 def main(names: list[str]) -> None:

@@ -50,12 +50,12 @@ def paired(ours: Callable[[], object], peer: Callable[[], object], runs: int = 1
 
 def table(rows: Iterable[Row]) -> str:
     """The report as text."""
-    lines = [f"{'what':<58} {'ours':>10} {'peer':>10} {'ratio':>7} {'budget':>8}"]
+    lines = [f"{'what':<58} {'ours':>12} {'peer':>12} {'ratio':>7} {'budget':>8}"]
     for row in rows:
         sign = "≥" if row.higher_is_better else "≤"
         verdict = "" if row.within else "  missed"
         lines.append(
-            f"{row.what:<58} {row.ours:>8.1f}{row.unit:>2} {row.peer:>8.1f}{row.unit:>2} "
+            f"{row.what:<58} {row.ours:>8.1f}{row.unit:>4} {row.peer:>8.1f}{row.unit:>4} "
             f"{row.ratio:>6.2f}x {sign}{row.at_most:>6.2f}x{verdict}"
         )
     return "\n".join(lines)
