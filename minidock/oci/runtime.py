@@ -388,9 +388,22 @@ def _validate_linux(linux: Linux) -> None:
     for path in (*linux.masked_paths, *linux.readonly_paths):
         _require(path.startswith("/"), f"masked or read-only path {path!r} is not absolute")
     for key in linux.sysctl:
-        _require(
-            ".." not in key.replace("/", ".").split(".") and "" not in key.split("."), f"sysctl {key!r} is no name"
-        )
+        _validate_sysctl(key.replace("/", "."), linux)
+
+
+IPC_SYSCTLS = {
+    *("kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax"),
+    *("kernel.shmmni", "kernel.shm_rmid_forced"),
+}
+
+
+def _validate_sysctl(key: str, linux: Linux) -> None:
+    """Only what exists once per namespace, and only in a namespace of one's own: the others are the host's."""
+    _require("" not in key.split("."), f"sysctl {key!r} is no name")
+    _require(key not in ("kernel.hostname", "kernel.domainname"), f"sysctl {key}: use hostname and domainname")
+    kind = "network" if key.startswith("net.") else "ipc" if key in IPC_SYSCTLS or key.startswith("fs.mqueue.") else ""
+    _require(kind != "", f"sysctl {key} is not in a separate kernel namespace")
+    _require(linux.namespace(kind) is not None, f"sysctl {key} needs a {kind} namespace")
 
 
 def _all_hooks(hooks: Hooks) -> Iterable[Hook]:

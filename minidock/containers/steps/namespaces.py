@@ -47,7 +47,7 @@ class MakeCgroup(Step, frozen=True):
 
 def cgroup_path(path: str, container_id: str) -> str:
     """Where a container's cgroup is, counted from the mount of the hierarchy."""
-    return "/" + path.lstrip("/") if path else f"/minidock/{container_id}"
+    return "/" + path.lstrip("/") if path else f"/minidock-{container_id}"
 
 
 class StartChild(Step, frozen=True):

@@ -137,7 +137,7 @@ class PropagateRoot(Step, frozen=True):
 
     propagation: str
     man = "mount_namespaces(7)"
-    why = "should mounts that appear under the root be seen elsewhere?"
+    why = "decides whether mounts that appear under the root are seen elsewhere, and the other way round"
 
     @property
     def title(self) -> str:
