@@ -133,14 +133,17 @@ class TokenAnswer(msgspec.Struct):
 
     token: str = ""
     access_token: str = ""
-    # Seconds. "For compatibility with older clients, a token should never be returned with less than 60 seconds to
-    # live", and 60 is what holds when it is left out.
-    expires_in: int = 60
+    expires_in: float | None = None
 
     @property
     def value(self) -> str:
         """The token itself, or nothing."""
         return self.token or self.access_token
+
+    @property
+    def seconds(self) -> float:
+        """How long it is good for: a minute when the server does not say, says the specification."""
+        return 60.0 if self.expires_in is None else self.expires_in
 
 
 def pull_scope(repository: str) -> str:

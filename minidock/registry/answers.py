@@ -9,6 +9,7 @@ import aiohttp
 from minidock.errors import CorruptContent, Forbidden, MinidockError, NotFound, RegistryError, Unauthorized
 from minidock.oci.distribution import read_errors
 from minidock.registry.retry import Unavailable, parse_retry_after
+from minidock.registry.transport import describe
 
 #: bytes of an error's body that are worth reading
 LARGEST_ERROR = 64 << 10
@@ -62,8 +63,7 @@ async def read_refusal(response: aiohttp.ClientResponse) -> Refusal:
         errors = []
     status = f"unexpected status {response.status} {response.reason or ''}".rstrip()
     return Refusal(
-        # A place that was redirected to may carry a signature in its query, which nobody else should read.
-        what=f'{response.method.title()} "{response.url.with_query(None)}"',
+        what=describe(response.method, response.url),
         status=response.status,
         reason=str(errors[0]) if errors else _DEFAULTS.get(response.status, status),
         retry_after=parse_retry_after(response.headers.get("Retry-After", "")),

@@ -23,7 +23,7 @@ from minidock.errors import RegistryError
 from minidock.oci.distribution import Challenge, TokenAnswer, pull_scope
 from minidock.registry.answers import denied, read_limited, read_refusal
 from minidock.registry.credentials import Credentials
-from minidock.registry.endpoints import HUB_REGISTRY, is_acceptable, is_insecure
+from minidock.registry.endpoints import HUB_REGISTRY, is_acceptable, is_insecure, parse_url
 from minidock.registry.settings import Settings
 from minidock.registry.transport import Transport
 
@@ -115,19 +115,20 @@ class Authorizer:
         if self._credentials.registry_token:
             self._token, self._token_ends = self._credentials.registry_token, float("inf")
             return
-        realm = URL(challenge.parameters.get("realm", ""))
-        if not realm.host or not is_acceptable(realm, self._transport.settings):
-            raise RegistryError(f"{self._registry.authority} names no safe token server: realm {str(realm)!r}")
+        named = challenge.parameters.get("realm", "")
+        realm = parse_url(named)
+        if not is_acceptable(realm, self._transport.settings):
+            raise RegistryError(f"{self._registry.authority} names no safe token server: realm {named!r}")
         async with await self._ask(realm, challenge.parameters.get("service", "")) as response:
             body = await read_limited(response, LARGEST_TOKEN_ANSWER)
         try:
-            answer = msgspec.json.decode(body, type=TokenAnswer)
+            answer = msgspec.json.decode(body, type=TokenAnswer, strict=False)
         except msgspec.DecodeError as error:
             raise RegistryError(f"the token server {realm.authority} did not answer with a token") from error
         if not answer.value:
             raise RegistryError(f"the token server {realm.authority} answered without a token")
         self._token = answer.value
-        self._token_ends = self._clock() + answer.expires_in - LEEWAY
+        self._token_ends = self._clock() + answer.seconds - LEEWAY
 
     async def _ask(self, realm: URL, service: str) -> aiohttp.ClientResponse:
         """The token server's answer, when it is a good one."""

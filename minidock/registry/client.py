@@ -3,7 +3,7 @@
 ::
 
     async with Transport(settings) as transport:
-        registry = await Registry.connect(transport, endpoint, reference, credentials)
+        registry = await Registry.connect(transport, addresses("docker.io", settings), reference, credentials)
         manifest = await registry.manifest("3.20")
         async with await registry.blob(descriptor.digest, offset=0) as response: ...
 
@@ -12,13 +12,14 @@ Nothing is tried again here: see :mod:`minidock.registry.retry`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import aiohttp
 from yarl import URL
 
-from minidock.errors import InvalidSpec, MinidockError, NotFound, RegistryError, Unauthorized
+from minidock.errors import InvalidSpec, MinidockError, NotFound, RegistryError, RegistryUnreachable, Unauthorized
 from minidock.oci import digest as digests
 from minidock.oci.distribution import Challenge, parse_challenges
 from minidock.oci.image import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST, Descriptor
@@ -49,16 +50,25 @@ class Registry:
         self._authorizer = Authorizer(transport, base, reference.path, reference.familiar_name, credentials)
 
     @classmethod
-    async def connect(cls, transport: Transport, base: URL, reference: Reference, credentials: Credentials) -> Registry:
-        """Knock at ``/v2/`` below ``base``: is anybody there, and do they want to know who we are?
+    async def connect(
+        cls, transport: Transport, addresses: Sequence[URL], reference: Reference, credentials: Credentials
+    ) -> Registry:
+        """Knock at each of ``addresses`` until somebody is there.
 
-        :raises RegistryUnreachable: nobody is there
+        :raises RegistryUnreachable: nobody is at the last one either
         """
-        registry = cls(transport, base, reference, credentials)
-        async with await transport.request("GET", base / "v2" / "") as response:
+        *others, last = addresses
+        for base in others:
+            with suppress(RegistryUnreachable):
+                return await cls(transport, base, reference, credentials)._knock()
+        return await cls(transport, last, reference, credentials)._knock()
+
+    async def _knock(self) -> Registry:
+        """Is anybody at ``/v2/``, and do they want to know who we are?"""
+        async with await self._transport.request("GET", self._base / "v2" / "") as response:
             # Whatever else is wrong, the next request will meet it and report it.
-            registry._authorizer.challenged(registry._challenges(response), sent=None)
-        return registry
+            self._authorizer.challenged(self._challenges(response), sent=None)
+        return self
 
     async def head(self, tag: str) -> Descriptor | None:
         """What ``tag`` names now; None when the registry does not tell without sending it, or refuses: then use GET.
@@ -67,7 +77,7 @@ class Registry:
         """
         async with await self._exchange("HEAD", f"manifests/{tag}", _ACCEPT) as response:
             digest, length = response.headers.get("Docker-Content-Digest"), response.content_length
-            if not response.ok or digest is None or length is None:
+            if not response.ok or digest is None or length is None or "Content-Type" not in response.headers:
                 return None
             return Descriptor(media_type=response.content_type, digest=digests.check(digest), size=length)
 

@@ -15,6 +15,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import aiohttp
@@ -62,31 +63,23 @@ class Sink(Protocol):
         """Start, or go on, bringing a blob in."""
 
 
+@dataclass
 class Download:
     """A blob that is being downloaded. ``watch`` is told how many bytes are there, ``waiting`` about each delay."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        descriptor: Descriptor,
-        retry: Retry,
-        executor: Executor,
-        watch: Callable[[int], None],
-        waiting: Callable[[float], None],
-    ) -> None:
-        self._registry = registry
-        self._descriptor = descriptor
-        self._retry = retry
-        self._executor = executor
-        self._watch = watch
-        self._waiting = waiting
+    registry: Registry
+    descriptor: Descriptor
+    retry: Retry
+    executor: Executor
+    watch: Callable[[int], None]
+    waiting: Callable[[float], None]
 
     async def into(self, sink: Sink, verifying: Callable[[], None]) -> None:
         """Download the blob; when this returns it is in the sink.
 
         :raises CorruptContent: the registry sends something else than the descriptor says
         """
-        ingest = await self._thread(sink.ingest, self._descriptor, undo=lambda ingest: ingest.close())
+        ingest = await self._thread(sink.ingest, self.descriptor, undo=lambda ingest: ingest.close())
         resumed = ingest.offset > 0
         try:
             await self._fill(ingest)
@@ -112,30 +105,30 @@ class Download:
             return last - before >= PROGRESS
 
         try:
-            await self._retry.run(lambda: self._attempt(ingest), made_progress, self._waiting)
+            await self.retry.run(lambda: self._attempt(ingest), made_progress, self.waiting)
         except CorruptContent:
             await self._thread(ingest.abort)
             raise
 
     async def _attempt(self, ingest: Ingest) -> None:
-        offset, size = ingest.offset, self._descriptor.size
+        offset, size = ingest.offset, self.descriptor.size
         if offset == size:
             return
-        async with await self._registry.blob(self._descriptor.digest, offset) as response:
+        async with await self.registry.blob(self.descriptor.digest, offset) as response:
             start = _start(response, offset)
             self._check_length(response.content_length, size - start)
             await self._copy(response, ingest, skip=offset - start)
         if ingest.offset < size:
-            raise CorruptContent(f"blob {self._descriptor.digest} ends after {ingest.offset} of {size} bytes")
+            raise CorruptContent(f"blob {self.descriptor.digest} ends after {ingest.offset} of {size} bytes")
 
     def _check_length(self, announced: int | None, expected: int) -> None:
         if announced is not None and announced != expected:
-            digest = self._descriptor.digest
+            digest = self.descriptor.digest
             raise CorruptContent(f"blob {digest}: the registry sends {announced} bytes where {expected} are wanted")
 
     async def _copy(self, response: aiohttp.ClientResponse, ingest: Ingest, skip: int) -> None:
         """From the network into the sink: while a piece is written, the next one arrives."""
-        missing = self._descriptor.size - ingest.offset
+        missing = self.descriptor.size - ingest.offset
         writing: asyncio.Future[object] | None = None
         try:
             async for received in _pieces(response):
@@ -143,13 +136,13 @@ class Download:
                 skip -= len(received) - len(piece)
                 missing -= len(piece)
                 if missing < 0:
-                    size = self._descriptor.size
-                    raise CorruptContent(f"blob {self._descriptor.digest} goes on after its {size} bytes")
+                    size = self.descriptor.size
+                    raise CorruptContent(f"blob {self.descriptor.digest} goes on after its {size} bytes")
                 if writing is not None:
                     await asyncio.wait([writing])
                     writing.result()
-                    self._watch(ingest.offset)
-                writing = asyncio.get_running_loop().run_in_executor(self._executor, ingest.write, piece)
+                    self.watch(ingest.offset)
+                writing = asyncio.get_running_loop().run_in_executor(self.executor, ingest.write, piece)
         finally:
             # A thread cannot be cancelled: whatever happens, nobody touches the ingest before it is done.
             if writing is not None:
@@ -160,7 +153,7 @@ class Download:
         self, function: Callable[..., T], *arguments: object, undo: Callable[[T], object] = lambda result: None
     ) -> T:
         """The result of a call in a thread. A task that is cancelled waits for it all the same, to ``undo`` it."""
-        call = asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+        call = asyncio.get_running_loop().run_in_executor(self.executor, function, *arguments)
         try:
             await asyncio.wait([call])
         except asyncio.CancelledError:

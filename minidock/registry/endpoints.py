@@ -8,7 +8,6 @@ the user listed as insecure may do with less: an unchecked certificate or, when 
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 
 from yarl import URL
 
@@ -20,54 +19,62 @@ HUB = "docker.io"
 HUB_REGISTRY = URL("https://registry-1.docker.io")
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """One place to ask: ``url`` is what stands before ``/v2/``."""
+def addresses(domain: str, settings: Settings) -> list[URL]:
+    """Where the registry of ``domain`` (``docker.io``, ``localhost:5000``) may be: what to put before ``/v2/``.
 
-    url: URL
-    #: a mirror is asked before the registry itself, which stands in for it when it fails
-    mirror: bool = False
-
-
-def endpoints(domain: str, settings: Settings) -> list[Endpoint]:
-    """The places to ask for images of ``domain`` (``docker.io``, ``localhost:5000``), best first.
-
-    :raises InvalidInput: a mirror in the settings is no URL, or would be used over plain http without being insecure
+    The first that answers is it.
     """
     if domain == HUB:
-        return [_mirror(text, settings) for text in settings.mirrors] + [Endpoint(HUB_REGISTRY)]
-    secure = URL(f"https://{domain}")
-    if not is_insecure(secure, settings):
-        return [Endpoint(secure)]
+        return [HUB_REGISTRY]
+    url = URL(f"https://{domain}")
     # As Docker: TLS with any certificate is still better than none.
-    return [Endpoint(secure), Endpoint(secure.with_scheme("http"))]
+    return [url, url.with_scheme("http")] if is_insecure(url, settings) else [url]
+
+
+def mirrors(domain: str, settings: Settings) -> list[URL]:
+    """Which mirrors to ask before the registry itself; Docker Hub alone has some.
+
+    :raises InvalidInput: one is no URL, or would be used over plain http without being insecure
+    """
+    return [_mirror(text, settings) for text in settings.mirrors] if domain == HUB else []
 
 
 def is_acceptable(url: URL, settings: Settings) -> bool:
     """Whether we may speak to ``url`` at all: over https, or to a host that may do with less."""
-    return url.scheme == "https" or (url.scheme == "http" and is_insecure(url, settings))
+    return bool(url.host) and (url.scheme == "https" or (url.scheme == "http" and is_insecure(url, settings)))
 
 
 def is_insecure(url: URL, settings: Settings) -> bool:
     """Whether plain http, or a certificate that nobody vouches for, is acceptable for this host."""
-    host = url.host or ""
-    if host == "localhost" or host in settings.insecure or f"{host}:{url.port}" in settings.insecure:
+    if is_loopback(url) or {url.host, f"{url.host}:{url.port}"} & settings.insecure:
         return True
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(url.host or "")
     except ValueError:
         return False
-    return address.is_loopback or any(address in network for network in _networks(settings))
+    return any(address in network for network in settings.insecure_networks())
 
 
-def _networks(settings: Settings) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    return [ipaddress.ip_network(entry, strict=False) for entry in settings.insecure if "/" in entry]
+def is_loopback(url: URL) -> bool:
+    """Whether this is certainly our own machine: by its address, or by the name that is reserved for it."""
+    try:
+        return url.host == "localhost" or ipaddress.ip_address(url.host or "").is_loopback
+    except ValueError:
+        return False
 
 
-def _mirror(text: str, settings: Settings) -> Endpoint:
-    url = URL(text.rstrip("/"))
+def parse_url(text: str) -> URL:
+    """A URL that a server sent; an empty one, which is acceptable to nobody, when it is none."""
+    try:
+        return URL(text)
+    except ValueError:
+        return URL()
+
+
+def _mirror(text: str, settings: Settings) -> URL:
+    url = parse_url(text.rstrip("/"))
     if url.scheme not in ("http", "https") or not url.host:
         raise InvalidInput(f"invalid mirror {text!r}: an http or https URL is needed")
     if not is_acceptable(url, settings):
         raise InvalidInput(f"mirror {text} uses plain http: list {url.host}:{url.port} as an insecure registry first")
-    return Endpoint(url, mirror=True)
+    return url

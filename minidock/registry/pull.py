@@ -11,12 +11,15 @@ Manifest and index are stored last: whoever finds them in the sink finds all tha
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from minidock.errors import CorruptContent, InvalidSpec, MinidockError, RegistryUnreachable
+from yarl import URL
+
+from minidock.errors import CorruptContent, Forbidden, InvalidSpec, NotFound, RegistryError, Unauthorized
 from minidock.oci import digest as digests
 from minidock.oci.image import (
     MAX_CONFIG,
@@ -34,11 +37,15 @@ from minidock.oci.reference import Reference
 from minidock.registry.client import RawManifest, Registry
 from minidock.registry.credentials import ANONYMOUS, Credentials
 from minidock.registry.download import Download, Sink
-from minidock.registry.endpoints import endpoints
+from minidock.registry.endpoints import addresses, mirrors
 from minidock.registry.retry import Retry
 from minidock.registry.settings import Settings
 from minidock.registry.transport import Transport
 
+log = logging.getLogger(__name__)
+
+#: what a mirror may do wrong without stopping a pull: the registry itself is asked then
+_MIRROR_FAILURES = (RegistryError, NotFound, Unauthorized, Forbidden, CorruptContent, InvalidSpec)
 #: seconds between two reports of one layer's progress: more would only flicker
 REPORT_EVERY = 0.1
 
@@ -112,58 +119,45 @@ async def pull(
     """
     settings = settings or Settings()
     reference = reference.with_default_tag()
-    places = endpoints(reference.domain, settings)
     with ThreadPoolExecutor(settings.max_concurrent_downloads, thread_name_prefix="pull") as executor:
         async with Transport(settings) as transport:
-            for endpoint in places:
-                last = endpoint is places[-1]
-                identity = ANONYMOUS if endpoint.mirror else credentials
+
+            async def pull_from(places: list[URL], identity: Credentials) -> Pulled:
+                registry = await Registry.connect(transport, places, reference, identity)
+                slots = asyncio.Semaphore(settings.max_concurrent_downloads)
+                job = _Pull(registry, reference, sink, progress, on_layer, retry or Retry(), executor, slots)
+                return await job.run(platform)
+
+            for mirror in mirrors(reference.domain, settings):
                 try:
-                    registry = await Registry.connect(transport, endpoint.url, reference, identity)
-                except RegistryUnreachable:
-                    # The next is the registry that this mirror mirrors, or the same registry without TLS.
-                    if last:
-                        raise
-                    continue
-                job = _Pull(registry, reference, sink, progress, on_layer, retry or Retry(), settings, executor)
-                try:
-                    return await job.run(platform)
-                except MinidockError:
-                    if not endpoint.mirror:
-                        raise
-    raise AssertionError("there is always an endpoint, and the last one returns or raises")
+                    return await pull_from([mirror], ANONYMOUS)
+                except _MIRROR_FAILURES as error:
+                    log.warning("mirror %s: %s", mirror, error)
+            return await pull_from(addresses(reference.domain, settings), credentials)
 
 
+@dataclass
 class _Pull:
     """One pull from one registry."""
 
-    def __init__(
-        self,
-        registry: Registry,
-        reference: Reference,
-        sink: Sink,
-        progress: Callable[[Progress], None],
-        on_layer: Callable[[Layer], Awaitable[None]],
-        retry: Retry,
-        settings: Settings,
-        executor: ThreadPoolExecutor,
-    ) -> None:
-        self._registry = registry
-        self._reference = reference
-        self._sink = sink
-        self._progress = progress
-        self._on_layer = on_layer
-        self._retry = retry
-        self._executor = executor
-        self._slots = asyncio.Semaphore(settings.max_concurrent_downloads)
+    registry: Registry
+    reference: Reference
+    sink: Sink
+    progress: Callable[[Progress], None]
+    on_layer: Callable[[Layer], Awaitable[None]]
+    retry: Retry
+    executor: Executor
+    slots: asyncio.Semaphore
 
     async def run(self, platform: Platform) -> Pulled:
         """The steps of the module's description, in their order."""
         top = await self._top()
-        self._progress(Progress(self._reference.tag or top.descriptor.digest, f"Pulling from {self._reference.path}"))
+        self.progress(Progress(self.reference.tag or top.descriptor.digest, f"Pulling from {self.reference.path}"))
         chosen, manifest = await self._choose(top, platform)
         layers = _layers(manifest, await self._config(manifest))
-        await self._bring_layers(list({layer.descriptor.digest: layer for layer in layers}.values()))
+        # Manifests are stored last: if this one is here, the image is, and there is nothing to tell about its layers.
+        known = self.sink.has(chosen.descriptor)
+        await self._bring_layers(list({layer.descriptor.digest: layer for layer in layers}.values()), quiet=known)
         for raw in (chosen, top):
             await asyncio.to_thread(self._store, raw)
         index = top.descriptor if top is not chosen else None
@@ -171,19 +165,19 @@ class _Pull:
 
     async def _top(self) -> RawManifest:
         """What the name stands for. If we have it already, only the question which it is goes over the network."""
-        reference = self._reference
+        reference = self.reference
         if reference.digest:
             return await self._fetch(reference.digest)
         tag = reference.tag or ""
-        known = await self._retry.run(lambda: self._registry.head(tag))
+        known = await self.retry.run(lambda: self.registry.head(tag))
         if known is None:
-            return await self._retry.run(lambda: self._registry.manifest(tag))
-        if self._sink.has(known):
-            return RawManifest(known, self._sink.read(known))
+            return await self.retry.run(lambda: self.registry.manifest(tag))
+        if self.sink.has(known):
+            return RawManifest(known, self.sink.read(known))
         return await self._fetch(known.digest)
 
     async def _fetch(self, digest: str) -> RawManifest:
-        return await self._retry.run(lambda: self._registry.manifest(digest))
+        return await self.retry.run(lambda: self.registry.manifest(digest))
 
     async def _choose(self, top: RawManifest, platform: Platform) -> tuple[RawManifest, Manifest]:
         """The manifest for ``platform``: what the name stands for, or one that it lists."""
@@ -191,8 +185,8 @@ class _Pull:
         if isinstance(document, Manifest):
             return top, document
         entry = select(document, platform)
-        if self._sink.has(entry):
-            raw = RawManifest(entry, self._sink.read(entry))
+        if self.sink.has(entry):
+            raw = RawManifest(entry, self.sink.read(entry))
         else:
             raw = await self._fetch(entry.digest)
         if raw.descriptor.size != entry.size:
@@ -209,19 +203,20 @@ class _Pull:
     async def _config(self, manifest: Manifest) -> ImageConfig:
         if manifest.config.size > MAX_CONFIG:
             raise InvalidSpec(f"image config of {manifest.config.size} bytes: at most {MAX_CONFIG} are read")
-        if not self._sink.has(manifest.config):
+        if not self.sink.has(manifest.config):
             await self._download(manifest.config, _Reporter(lambda event: None, "", 0))
-        content = await asyncio.to_thread(self._sink.read, manifest.config)
+        content = await asyncio.to_thread(self.sink.read, manifest.config)
         return parse_config(content, manifest.config)
 
-    async def _bring_layers(self, layers: list[Layer]) -> None:
+    async def _bring_layers(self, layers: list[Layer], quiet: bool) -> None:
         """All layers, side by side. When one fails, the others are stopped before this returns."""
         try:
             async with asyncio.TaskGroup() as group:
                 for layer in layers:
-                    reporter = _Reporter(self._progress, layer.id, layer.descriptor.size)
-                    there = self._sink.has(layer.descriptor)
-                    reporter.tell("Already exists" if there else "Pulling fs layer")
+                    reporter = _Reporter(self.progress, layer.id, layer.descriptor.size)
+                    there = self.sink.has(layer.descriptor)
+                    if not there or not quiet:
+                        reporter.tell("Already exists" if there else "Pulling fs layer")
                     group.create_task(self._bring(layer, there, reporter))
         except BaseExceptionGroup as failures:
             # One failed first; that the others were cancelled tells nobody anything.
@@ -229,21 +224,19 @@ class _Pull:
 
     async def _bring(self, layer: Layer, there: bool, reporter: _Reporter) -> None:
         if not there:
-            async with self._slots:
+            async with self.slots:
                 await self._download(layer.descriptor, reporter)
             reporter.tell("Download complete")
-        await self._on_layer(layer)
+        await self.on_layer(layer)
 
     async def _download(self, descriptor: Descriptor, reporter: _Reporter) -> None:
-        download = Download(
-            self._registry, descriptor, self._retry, self._executor, reporter.downloaded, reporter.waiting
-        )
-        await download.into(self._sink, verifying=lambda: reporter.tell("Verifying Checksum"))
+        download = Download(self.registry, descriptor, self.retry, self.executor, reporter.downloaded, reporter.waiting)
+        await download.into(self.sink, verifying=lambda: reporter.tell("Verifying Checksum"))
 
     def _store(self, raw: RawManifest) -> None:
-        if self._sink.has(raw.descriptor):
+        if self.sink.has(raw.descriptor):
             return
-        ingest = self._sink.ingest(raw.descriptor)
+        ingest = self.sink.ingest(raw.descriptor)
         try:
             ingest.write(raw.content[ingest.offset :])
             ingest.commit()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
+
+from minidock.errors import InvalidInput
 
 
 @dataclass(frozen=True)
@@ -23,3 +26,10 @@ class Settings:
     #: seconds without a byte after which a connection counts as lost
     idle_timeout: float = 60.0
     user_agent: str = "minidock"
+
+    def insecure_networks(self) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+        """The networks among the insecure registries. Raises InvalidInput when one is no network."""
+        try:
+            return [ipaddress.ip_network(entry, strict=False) for entry in self.insecure if "/" in entry]
+        except ValueError as error:
+            raise InvalidInput(f"invalid insecure registry: {error}") from error

@@ -18,7 +18,7 @@ import aiohttp
 from yarl import URL
 
 from minidock.errors import RegistryError, RegistryUnreachable
-from minidock.registry.endpoints import is_acceptable, is_insecure
+from minidock.registry.endpoints import is_acceptable, is_insecure, is_loopback
 from minidock.registry.retry import Unavailable
 from minidock.registry.settings import Settings
 
@@ -80,7 +80,7 @@ class Transport:
                 return response
             response.release()
             # A redirected form would carry its secrets along.
-            there = here.join(URL(location))
+            there = _resolve(here, location)
             if form is not None or not self._may_follow(here, there):
                 raise RegistryError(f"{here.origin()} redirects to {_origin(there)}, which is not safe to follow")
             if there.origin() != url.origin():
@@ -91,7 +91,7 @@ class Transport:
     def _may_follow(self, here: URL, there: URL) -> bool:
         """Never from https down to http, and never to where we would not have gone ourselves."""
         downgrade = here.scheme == "https" and there.scheme == "http"
-        return bool(there.host) and is_acceptable(there, self.settings) and not downgrade
+        return is_acceptable(there, self.settings) and not downgrade
 
     async def _once(
         self, method: str, url: URL, headers: Mapping[str, str], form: Mapping[str, str] | None
@@ -107,17 +107,30 @@ class Transport:
                 proxy=_proxy(url),
             )
         except aiohttp.ServerDisconnectedError as error:
-            raise Unavailable(f'{method.title()} "{url}": the server closed the connection') from error
+            raise Unavailable(f"{describe(method, url)}: the server closed the connection") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise RegistryUnreachable(f'{method.title()} "{url}": {_reason(error)}') from error
+            raise RegistryUnreachable(f"{describe(method, url)}: {_reason(error)}") from error
+
+
+def describe(method: str, url: URL) -> str:
+    """A request as Docker names it in errors. The query is left out: it may be a signature, good for whoever has it."""
+    return f'{method.title()} "{url.with_query(None)}"'
+
+
+def _resolve(here: URL, location: str) -> URL:
+    """Where a Location header leads; an empty URL when it is none."""
+    try:
+        return here.join(URL(location))
+    except ValueError:
+        return URL()
 
 
 def _proxy(url: URL) -> str | None:
-    """The proxy that the environment names for ``url``: HTTPS_PROXY and its kin, as every program reads them.
+    """The proxy that the environment names for ``url``: HTTPS_PROXY and its kin, never for loopback, as in Go.
 
     aiohttp's own ``trust_env`` would also send passwords that it finds in ``~/.netrc``.
     """
-    if url.host is None or urllib.request.proxy_bypass(url.host):
+    if is_loopback(url) or urllib.request.proxy_bypass(url.host or ""):
         return None
     return urllib.request.getproxies().get(url.scheme)
 

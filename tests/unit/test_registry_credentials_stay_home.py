@@ -211,7 +211,18 @@ async def test_a_token_server_cannot_pass_the_password_on(
     assert canary.requests == []
 
 
-@pytest.mark.parametrize("realm", ["", "/token", "ftp://x/token", "http://token.example/token", "file:///etc/passwd"])
+UNSAFE_REALMS = [
+    "",
+    "/token",
+    "ftp://x/t",
+    "http://t.example/t",
+    "file:///etc/passwd",
+    "http://[::1",
+    "https://x:99999",
+]
+
+
+@pytest.mark.parametrize("realm", UNSAFE_REALMS)
 async def test_a_realm_that_is_not_safe_is_refused(tmp_path: Path, registry: LyingRegistry, realm: str) -> None:
     """A realm is an https URL; plain http is for loopback and what was listed as insecure."""
     ask_for(registry, f'Bearer realm="{realm}"')
@@ -219,7 +230,7 @@ async def test_a_realm_that_is_not_safe_is_refused(tmp_path: Path, registry: Lyi
         await fetch(tmp_path, registry, SECRET)
 
 
-@pytest.mark.parametrize("target", ["http://store.example/blob", "file:///etc/passwd", "ftp://127.0.0.1/"])
+@pytest.mark.parametrize("target", ["http://store.example/blob", "file:///etc/passwd", "ftp://127.0.0.1/", "https://["])
 async def test_a_redirect_to_somewhere_unsafe_is_refused(tmp_path: Path, registry: LyingRegistry, target: str) -> None:
     """Plain http to the outside, or no http at all."""
 
@@ -289,3 +300,20 @@ def test_trusted_realms_are_the_users_choice() -> None:
     assert may_see_credentials(URL("https://b.example.com:8443/token"), registry, settings)
     assert not may_see_credentials(URL("https://b.example.com/token"), registry, settings)
     assert not may_see_credentials(URL("http://auth.example.com/token"), registry, settings)
+
+
+async def test_a_proxy_is_used_for_the_outside_only(
+    tmp_path: Path, image: TestImage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HTTP_PROXY is obeyed, but what is on loopback stays there."""
+    async with LyingRegistry(image).running() as proxy, LyingRegistry(image).running() as local:
+        monkeypatch.setenv("http_proxy", proxy.base)
+        monkeypatch.delenv("no_proxy", raising=False)
+        await fetch(tmp_path, local, SECRET)
+        assert proxy.requests == []
+        # In plain http a proxy is asked for the whole URL; https to this name fails, as it does not exist.
+        outside = reference.parse("registry.invalid/x")
+        settings = Settings(insecure=frozenset({"registry.invalid"}))
+        content = Content(tmp_path / "other-images", tmp_path / "other-ingest")
+        await pull(outside, platform.host(), content, settings=settings)
+        assert {request.headers["Host"] for request in proxy.requests} == {"registry.invalid"}

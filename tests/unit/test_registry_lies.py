@@ -137,7 +137,19 @@ async def test_a_second_pull_asks_only_what_the_tag_means(puller: Puller, regist
     assert [(request.method, request.path) for request in registry.requests] == [
         ("GET", "/v2/"), ("HEAD", "/v2/x/manifests/latest"),
     ]  # fmt: skip
-    assert [event.status for event in puller.progress[-2:]] == ["Already exists", "Already exists"]
+    assert puller.progress[-1] == Progress("latest", "Pulling from x")
+
+
+async def test_a_layer_of_another_image_is_not_fetched_again(
+    puller: Puller, registry: LyingRegistry, image: TestImage
+) -> None:
+    """An image that shares a layer: that layer exists already, and only the new one comes."""
+    await puller.pull(registry)
+    other = make_image([tar_of({"new": b"new"}), LARGE])
+    async with LyingRegistry(other).running() as second:
+        pulled = await puller.pull(second)
+        assert second.served[large_layer(other)] == 0
+    assert Progress(pulled.layers[1].id, "Already exists") in puller.progress
 
 
 async def test_of_an_index_only_the_wanted_platform_is_pulled(puller: Puller) -> None:

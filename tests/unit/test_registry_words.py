@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from minidock.errors import InvalidInput, InvalidSpec, RegistryError, RegistryUnreachable
 from minidock.oci.distribution import Challenge, parse_challenges, read_errors
 from minidock.registry.credentials import ANONYMOUS, Credentials, from_header
-from minidock.registry.endpoints import endpoints, is_insecure
+from minidock.registry.endpoints import addresses, is_insecure, mirrors
 from minidock.registry.retry import Retry, Unavailable, parse_retry_after
 from minidock.registry.settings import Settings
 
@@ -148,7 +148,7 @@ def test_secrets_are_not_in_the_repr() -> None:
 )
 def test_where_a_registry_is(domain: str, urls: list[str]) -> None:
     """https, and only on this machine http after it."""
-    assert [str(endpoint.url).rstrip("/") for endpoint in endpoints(domain, Settings())] == urls
+    assert [str(url) for url in addresses(domain, Settings())] == urls
 
 
 @pytest.mark.parametrize("entry", ["r.example.com", "r.example.com:5000", "10.0.0.0/8"])
@@ -156,25 +156,30 @@ def test_insecure_registries_are_listed(entry: str) -> None:
     """By host, by host and port, or by network."""
     settings = Settings(insecure=frozenset({entry}))
     domain = "10.1.2.3:5000" if "/" in entry else "r.example.com:5000"
-    assert [endpoint.url.scheme for endpoint in endpoints(domain, settings)] == ["https", "http"]
-    other = endpoints("other.example.com:5000", settings)
-    assert [endpoint.url.scheme for endpoint in other] == ["https"]
-    assert not is_insecure(other[0].url, settings)
+    assert [url.scheme for url in addresses(domain, settings)] == ["https", "http"]
+    other = addresses("other.example.com:5000", settings)
+    assert [url.scheme for url in other] == ["https"]
+    assert not is_insecure(other[0], settings)
+
+
+def test_a_network_that_is_none_is_refused() -> None:
+    """A typing mistake in the settings is reported and opens nothing."""
+    with pytest.raises(InvalidInput, match=r"invalid insecure registry: .*10\.0\.0\.0/33"):
+        addresses("10.1.2.3", Settings(insecure=frozenset({"10.0.0.0/33"})))
 
 
 @pytest.mark.parametrize("mirror", ["mirror.example.com", "ftp://mirror.example.com", "", "https://"])
 def test_a_mirror_is_a_url(mirror: str) -> None:
     """What is no URL is refused before anything is asked of it."""
     with pytest.raises(InvalidInput, match="invalid mirror"):
-        endpoints("docker.io", Settings(mirrors=(mirror,)))
+        mirrors("docker.io", Settings(mirrors=(mirror,)))
 
 
 def test_mirrors_are_for_docker_hub_alone() -> None:
     """Docker's rule: a mirror says nothing about images that name another registry."""
     settings = Settings(mirrors=("https://a.example/prefix/", "http://localhost:5000"))
-    urls = [str(endpoint.url) for endpoint in endpoints("docker.io", settings)]
-    assert urls[:2] == ["https://a.example/prefix", "http://localhost:5000"]
-    assert [str(endpoint.url) for endpoint in endpoints("quay.io", settings)] == ["https://quay.io"]
+    assert [str(url) for url in mirrors("docker.io", settings)] == ["https://a.example/prefix", "http://localhost:5000"]
+    assert mirrors("quay.io", settings) == []
 
 
 # --- patience -------------------------------------------------------------------------------------------------------
