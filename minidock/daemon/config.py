@@ -30,7 +30,7 @@ class Config:
     exec_root: Path = Path("/run/minidock")
     log_level: str = "info"
     bridge: str = "minidock0"
-    bip: str = "172.20.0.1/16"
+    bip: str = ""
     group: str = "minidock"
     insecure_registries: list[str] = field(default_factory=list)
     registry_mirrors: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--exec-root", metavar="DIR", help="running state (/run/minidock)")
     add("-l", "--log-level", choices=LOG_LEVELS)
     add("--bridge", metavar="NAME", help='the default network\'s bridge (minidock0), or "none"')
-    add("--bip", metavar="CIDR", help="the bridge's address and the network's size (172.20.0.1/16)")
+    add("--bip", metavar="CIDR", help="the bridge's address and the network's size, such as 172.20.0.1/16 (a free one)")
     add("-G", "--group", help="who besides root may use the unix socket (minidock)")
     add("--insecure-registry", dest="insecure_registries", action="append", metavar="HOST[:PORT] or CIDR")
     add("--registry-mirror", dest="registry_mirrors", action="append", metavar="URL", help="a mirror of Docker Hub")
@@ -111,7 +111,7 @@ def _check(config: Config) -> None:
     if config.log_level not in LOG_LEVELS:
         raise InvalidInput(f"log-level {config.log_level!r} is none of {', '.join(LOG_LEVELS)}")
     try:
-        ipaddress.IPv4Interface(config.bip)
+        ipaddress.IPv4Interface(config.bip or "172.17.0.1/16")
     except ValueError as error:
         raise InvalidInput(f"bip {config.bip!r}: {error}") from None
 

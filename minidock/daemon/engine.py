@@ -17,7 +17,7 @@ from minidock.daemon.events import Events
 from minidock.daemon.records import Records
 from minidock.database import Database
 from minidock.errors import Conflict, InvalidInput, NoSuchContainer
-from minidock.images import Images
+from minidock.images.images import Images
 from minidock.networks import Bridge
 
 

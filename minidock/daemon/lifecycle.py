@@ -50,8 +50,7 @@ async def create(engine: Engine, request: ContainerCreate, name: str, explain: b
     engine.reserve_name(name, container_id)
     try:
         bundle.mkdir(mode=0o710, parents=True)
-        layers = image.config.rootfs.diff_ids
-        root = await asyncio.to_thread(engine.images.snapshots.prepare, container_id, layers, bundle)
+        root = await asyncio.to_thread(engine.images.snapshots.prepare, container_id, image, bundle)
         record = Record(
             id=container_id,
             name=name,

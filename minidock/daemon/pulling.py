@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 from minidock import units
@@ -32,22 +33,28 @@ async def pull(engine: Engine, reference: Reference, platform: Platform, credent
             tell(Progress(id=event.id, status=event.status))
 
     async def on_layer(layer: registry.Layer) -> None:
+        last = 0.0
+
         def unpacking(done: int) -> None:
-            loop.call_soon_threadsafe(tell, bar(layer.id, "Extracting", done, layer.descriptor.size))
+            nonlocal last
+            if time.monotonic() - last >= registry.REPORT_EVERY:
+                last = time.monotonic()
+                loop.call_soon_threadsafe(tell, bar(layer.id, "Extracting", done, layer.descriptor.size))
 
         await asyncio.to_thread(engine.images.layers.unpack, layer.descriptor, layer.diff_id, unpacking)
         tell(Progress(id=layer.id, status="Pull complete"))
 
-    pulled = await registry.pull(
-        reference,
-        platform,
-        engine.images.content,
-        on_progress,
-        on_layer,
-        credentials=credentials,
-        settings=settings(engine),
-    )
-    image = await asyncio.to_thread(engine.images.put, pulled.manifest, reference, pulled.digest)
+    with engine.images.bringing():
+        pulled = await registry.pull(
+            reference,
+            platform,
+            engine.images.content,
+            on_progress,
+            on_layer,
+            credentials=credentials,
+            settings=settings(engine),
+        )
+        image = await asyncio.to_thread(engine.images.put, pulled.manifest, reference, pulled.digest)
     tell(Progress(status=f"Digest: {pulled.digest}"))
     is_old = before is not None and before.id == image.id
     outcome = "Image is up to date for" if is_old else "Downloaded newer image for"

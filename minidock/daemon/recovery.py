@@ -33,6 +33,7 @@ async def recover(engine: Engine) -> None:
         engine.add(Container(record, engine.bundle(record.id), engine.state_dir(record.id)))
     await asyncio.gather(*(_recover(engine, container) for container in list(engine.containers.values())))
     await asyncio.to_thread(_sweep, engine)
+    await asyncio.to_thread(engine.images.sweep)
     for container in list(engine.containers.values()):
         if container.record.host.auto_remove and container.record.state.status == "exited":
             await lifecycle.remove(engine, container)

@@ -19,6 +19,7 @@ from minidock.oci import platform as platforms
 from minidock.oci import reference as references
 from minidock.registry import credentials
 
+READ_AHEAD = 256 * 1024
 FILTERS = ("reference", "label", "dangling", "before", "since", "until")
 
 
@@ -81,7 +82,7 @@ async def _import(engine: Engine, request: web.Request) -> web.StreamResponse:
     reference = references.parse(f"{repo}:{chosen}" if chosen else repo) if repo else None
     config = changes.apply(request.query.getall("changes", []))
     comment = request.query.get("message") or "Imported from -"
-    body = Body(request)
+    body = io.BufferedReader(Body(request), READ_AHEAD)
 
     async def work(tell: pulling.Tell) -> None:
         image = await asyncio.to_thread(engine.images.import_rootfs, body, reference, config, comment)
