@@ -18,7 +18,7 @@ _PAGES = {
     "openat": "open(2)", "prlimit64": "getrlimit(2)", "readlinkat": "readlink(2)", "renameat2": "rename(2)",
     "setdomainname": "getdomainname(2)", "setgroups": "getgroups(2)", "sethostname": "gethostname(2)",
     "setresgid": "setresuid(2)", "symlinkat": "symlink(2)", "umount2": "umount(2)", "unlinkat": "unlink(2)",
-    "waitid": "wait(2)",
+    "nft": "nft(8)", "waitid": "wait(2)",
 }  # fmt: skip
 _IOCTL_PAGES = {"TIOC": "ioctl_tty(2)", "SIOC": "netdevice(7)", "NS_G": "ioctl_ns(2)"}
 
@@ -27,6 +27,8 @@ def man(call: Call) -> str:
     """The page of the manual that explains the call: ``mount(2)``."""
     if call.name == "ioctl":
         return _IOCTL_PAGES.get(call.args[1][:4], "ioctl(2)")
+    if call.name.startswith("RTM_"):
+        return "rtnetlink(7)"
     return _PAGES.get(call.name, f"{call.name}(2)")
 
 
@@ -43,6 +45,8 @@ class Shell:
         """A command with the same effect: ``mount --bind a b``; None when there is none, or the call failed."""
         if call.errno:
             return None
+        if call.shell:
+            return call.shell
         if call.name in ("openat", "openat2"):
             self._paths[call.pid, str(call.result)] = self._at(call, 0)
             return None
