@@ -36,7 +36,10 @@ class Lease:
 
 
 class Leases:
-    """The addresses of one bridge's network. Threads may share it: every change is one transaction."""
+    """The addresses of one bridge's network. Threads may share it: every change is one transaction.
+
+    A lease need not survive a power cut: no container does.
+    """
 
     def __init__(self, database: Database, bridge: str) -> None:
         self._database = database
@@ -66,7 +69,7 @@ class Leases:
         """
         gateway = self.gateway
         assert gateway is not None, "the network has no subnet yet"
-        with self._database.transaction() as connection:
+        with self._database.transaction(durable=False) as connection:
             address = _lowest_free(gateway, self._taken(connection))
             if address is None:
                 raise Conflict(f"no free address in {gateway.network}: remove a container, or choose a larger --bip")
@@ -88,7 +91,7 @@ class Leases:
 
     def release(self, container: str) -> None:
         """Give the address back. No error when there is none."""
-        with self._database.transaction() as connection:
+        with self._database.transaction(durable=False) as connection:
             connection.execute("delete from leases where bridge = ? and container = ?", (self._bridge, container))
 
 
