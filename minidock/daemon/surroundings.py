@@ -14,7 +14,7 @@ from minidock.daemon.engine import Engine
 from minidock.daemon.records import Address
 from minidock.errors import InvalidInput, MinidockError, NoSuchNetwork
 from minidock.messages import HostConfig
-from minidock.networks import files
+from minidock.networks.files import hosts, resolv_conf
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +52,10 @@ def write_names(engine: Engine, container: Container) -> None:
     address = record.address.address if record.address else None
     name, domain = record.config.hostname, record.config.domainname
     _write(container.bundle / "hostname", f"{name}\n")
-    _write(container.bundle / "hosts", files.hosts(name, domain, address, _extra_hosts(engine, host)))
+    _write(container.bundle / "hosts", hosts(name, domain, address, _extra_hosts(engine, host)))
     _write(
         container.bundle / "resolv.conf",
-        files.resolv_conf(host.dns or [], host.dns_search or [], host.dns_options or [], isolated=own_network),
+        resolv_conf(host.dns or [], host.dns_search or [], host.dns_options or [], isolated=own_network),
     )
 
 

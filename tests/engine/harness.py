@@ -242,7 +242,7 @@ def tiny_archive() -> bytes:
     global _archive
     if _archive is None:
         _archive = subprocess.run(
-            [sys.executable, "-m", "minidock.images.tiny"], capture_output=True, check=True
+            [sys.executable, "-c", "from minidock.images.tiny import main; main()"], capture_output=True, check=True
         ).stdout
     return _archive
 

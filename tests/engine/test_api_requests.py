@@ -231,16 +231,17 @@ def test_an_attach_without_upgrade_gets_the_same_stream(daemon: Daemon) -> None:
         assert b"".join(iter(lambda: connection.recv(65536), b"")) == b"\x01\0\0\0\0\0\0\x06hello\n"
 
 
-def test_input_that_comes_with_the_request_is_not_lost(daemon: Daemon) -> None:
-    """A client may send its first bytes right behind the headers."""
+def test_input_is_passed_on_from_before_the_start(daemon: Daemon) -> None:
+    """What a client sends while the container is still only created, the program reads when it runs."""
     container = create(daemon, Cmd=["cat"], OpenStdin=True, StdinOnce=True, AttachStdin=True)
     with daemon.connection() as connection:
         connection.sendall(
             f"POST /containers/{container}/attach?stream=1&stdin=1&stdout=1 HTTP/1.1\r\nHost: x\r\n"
-            "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly".encode()
+            "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode()
         )
         head = connection.recv(65536)
         assert head.startswith(b"HTTP/1.1 101 UPGRADED\r\n")
+        connection.sendall(b"early")
         daemon.json("POST", f"/containers/{container}/start")
         connection.sendall(b" and late")
         connection.shutdown(socket.SHUT_WR)

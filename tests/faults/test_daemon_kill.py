@@ -74,7 +74,7 @@ def test_rm_is_kept_as_a_promise(daemon: Daemon) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_killed_at_a_random_moment_of_a_workload(daemon: Daemon, seed: int) -> None:
-    """With creates, starts and removals under way: afterwards all that is listed is whole, and nothing else is there."""
+    """With creates, starts and removals under way: afterwards what is listed is whole, and nothing else is there."""
     chance = random.Random(seed)
     stop = threading.Event()
     workers = [threading.Thread(target=_work, args=(daemon, stop, seed * 10 + number)) for number in range(4)]

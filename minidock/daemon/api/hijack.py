@@ -2,7 +2,8 @@
 
 The client asks with ``Connection: Upgrade`` and ``Upgrade: tcp``. We answer ``101 UPGRADED`` by hand, and from then on
 the connection carries the program's bytes: framed (:mod:`minidock.containers.streams`) unless there is a terminal. A
-client that does not ask for the upgrade gets 200 and the same stream.
+client that does not ask for the upgrade gets 200 and the same stream. Either way a client sends nothing before it has
+read our answer, so that no byte of its input can be lost between aiohttp and us.
 
 Two ends look alike on a socket: *I have no more input* (the client shuts down its writing side; Docker's does so at
 once when it has no stdin) and *I am gone*. Both read as end of file. Only the first leaves the other direction open;
@@ -39,20 +40,6 @@ class Finished(web.StreamResponse):
         """Send no end either."""
 
 
-class _Tail:
-    """aiohttp hands bytes that came right behind the request's headers to a parser: this one keeps them."""
-
-    def __init__(self) -> None:
-        self.data = b""
-
-    def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        self.data += data
-        return False, b""
-
-    def feed_eof(self) -> None:
-        """The end is seen by the new protocol."""
-
-
 class _Client(asyncio.StreamReaderProtocol):
     """The client's end after the upgrade. (Its ``eof_received`` keeps the connection open, as it must.)"""
 
@@ -71,17 +58,12 @@ async def upgraded(request: web.Request, framed: bool) -> AsyncIterator[Stream]:
     transport, handler = request.transport, request.protocol
     if transport is None:
         raise ConnectionResetError("the client is gone")
-    body = await request.read()
-    tail = _Tail()
-    handler.set_parser(tail)  # type: ignore[arg-type]  # it needs these two methods only
-    early = tail.data if body else tail.data[request.content_length or 0 :]
+    await request.read()
     reader = asyncio.StreamReader(limit=CHUNK)
     protocol = _Client(reader)
     transport.set_protocol(protocol)
     protocol.connection_made(transport)
     transport.resume_reading()
-    if early:
-        reader.feed_data(early)
     writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
     writer.write(_head(request, framed))
     try:
