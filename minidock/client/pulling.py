@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from minidock.client import credentials, terminal
+from minidock.client import terminal
 from minidock.client.context import Context
 from minidock.errors import ErrorFromDaemon, ErrorInStream, InvalidInput
 from minidock.units import human_size
@@ -55,6 +55,8 @@ def with_image(
 
 def pull(context: Context, image: str, platform: str | None, quiet: bool, output: TextIO) -> None:
     """Pull, and show the progress. Raises ErrorFromDaemon, ErrorInStream."""
+    from minidock.client import credentials  # only a pull needs passwords, and a run that pulls nothing is in a hurry
+
     name, tag = split(image)
     query = {"fromImage": name, "tag": tag, "platform": platform}
     progress = Progress(output)
