@@ -147,7 +147,8 @@ def mknodat(directory: int, path: Path, mode: int, device: int = 0) -> None:
 
     arguments: list[Argument] = [at(directory), path, (mode, render_mode)]
     # strace shows a device number only where it means something.
-    makedev = f"makedev({os.major(device):#x}, {os.minor(device):#x})"
+    # C's "%#x" writes zero without a prefix.
+    makedev = f"makedev({os.major(device):#x}, {os.minor(device):#x})".replace("0x0,", "0,").replace("0x0)", "0)")
     if mode & 0o170000 in (0o020000, 0o060000):
         arguments.append((device, lambda _: makedev))
     invoke("mknodat", *arguments, operand=_named(path))
