@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -72,8 +73,8 @@ def traced(tmp_path: Path, spec: dict[str, Any]) -> tuple[dict[str, list[str]], 
         lines = explain.read(root / name / "explain.jsonl")
     finally:
         runtime.delete(root / name, force=True)
-    # No propagation at all is a value for which strace has no name, and says so.
-    seen = trace.read_text().replace("propagation=0 /* MS_??? */", "propagation=0")
+    # Of a number without a name, strace says so in a comment.
+    seen = re.sub(r" /\* \w+_\?\?\? \*/", "", trace.read_text())
     return _by_process(_joined(seen.splitlines())), lines, ran.stderr
 
 
