@@ -13,7 +13,7 @@ import hashlib
 import secrets
 import threading
 from dataclasses import dataclass
-from errno import ENODEV, ENXIO
+from errno import ENODEV
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, ip_interface
 from re import fullmatch
@@ -128,7 +128,7 @@ class Bridge:
             with Netlink() as kernel:
                 kernel.set_down(lease.link)
         except SystemCallFailed as failure:
-            if failure.errno not in (ENODEV, ENXIO):
+            if failure.errno != ENODEV:
                 raise
         self._leases.release(container_id)
 
@@ -162,7 +162,7 @@ def _delete(kernel: Netlink, links: set[str]) -> None:
         try:
             kernel.delete(link)
         except SystemCallFailed as failure:
-            if failure.errno not in (ENODEV, ENXIO):
+            if failure.errno != ENODEV:
                 raise
 
 

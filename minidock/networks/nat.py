@@ -34,6 +34,9 @@ table ip {bridge} {{
 """Out: always. In: answers only. Who is on the host's own network could otherwise reach every port of every container
 by naming the host as its router."""
 
+MORE_PLACES = ":/usr/sbin:/sbin"
+"""Where Debian keeps nft, beyond an ordinary user's PATH."""
+
 
 def load(bridge: str, subnet: IPv4Network) -> None:
     """Put the table in place, instead of an older one of the same name: nft does all of it or nothing.
@@ -50,7 +53,7 @@ def unload(bridge: str) -> None:
 
 
 def _nft(script: str) -> None:
-    program = shutil.which("nft", path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")
+    program = shutil.which("nft", path=os.environ.get("PATH", os.defpath) + MORE_PLACES)
     if program is None:
         raise KernelFeatureMissing("the bridge network needs the program nft: apt install nftables")
     start = time.monotonic_ns()

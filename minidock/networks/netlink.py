@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from errno import ENODEV
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
@@ -145,8 +146,8 @@ class Netlink:
 def _index(name: str) -> int:
     try:
         return socket.if_nametoindex(name)
-    except OSError as error:
-        raise SystemCallFailed("if_nametoindex", f'"{name}"', error.errno or 0) from None
+    except OSError:  # Python does not say which error; there is only one
+        raise SystemCallFailed("if_nametoindex", f'"{name}"', ENODEV) from None
 
 
 def _local(link: str, address: IPv4Interface) -> dict[str, Any]:

@@ -1,0 +1,396 @@
+"""The default network on the real kernel: every test has a network namespace of its own as "the host"."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from minidock.database import Database
+from minidock.errors import Conflict, KernelFeatureMissing, SystemCallFailed
+from minidock.kernel import syscalls
+from minidock.kernel.announce import Call, listen
+from minidock.networks import Bridge, nat
+from minidock.networks.netlink import Netlink
+from minidock.networks.sandbox import INTERFACE, inside
+
+pytestmark = pytest.mark.root
+
+IP_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+@pytest.fixture(autouse=True)
+def host() -> Iterator[None]:
+    """This thread, and all that it starts, live in a new network namespace meanwhile."""
+    before = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        syscalls.unshare(syscalls.CLONE_NEWNET)
+        IP_FORWARD.write_text("0")
+        ip("link", "set", "lo", "up")
+        yield
+    finally:
+        syscalls.setns(before, syscalls.CLONE_NEWNET)
+        os.close(before)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[Database]:
+    """A database of its own."""
+    database = Database(tmp_path / "minidock.db")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def bridge(database: Database) -> Iterator[Bridge]:
+    """An open bridge."""
+    bridge = Bridge(database, "minidock0")
+    bridge.open()
+    yield bridge
+    bridge.close()
+
+
+Spawn = Callable[[], int]
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Starts a process with an empty network namespace, like a container's init, and returns its pid."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start() -> int:
+        unshare = partial(syscalls.unshare, syscalls.CLONE_NEWNET)
+        started.append(subprocess.Popen(["sleep", "1000"], preexec_fn=unshare))
+        return started[-1].pid
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def ip(*words: str) -> str:
+    """iproute2, in the host of this test."""
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+
+def links() -> list[str]:
+    """The names of this host's links."""
+    return sorted(name for _, name in socket.if_nameindex())
+
+
+def tables() -> str:
+    """nft's tables."""
+    return subprocess.run(["nft", "list", "tables"], check=True, capture_output=True, text=True).stdout
+
+
+def listening(pid: int) -> socket.socket:
+    """A TCP socket that listens inside."""
+    return inside(pid, partial(socket.create_server, ("0.0.0.0", 0)))
+
+
+def talk(pid: int, server: socket.socket, address: str, timeout: float = 2) -> str:
+    """Connect from inside ``pid`` to ``server`` under ``address``; returns whom the server saw."""
+    port = server.getsockname()[1]
+    with inside(pid, partial(socket.create_connection, (address, port), timeout)) as client:
+        connection, (seen, _) = server.accept()
+        with connection:
+            connection.sendall(b"hello")
+            assert client.recv(5) == b"hello"
+    return str(seen)
+
+
+def world(spawn: Spawn) -> int:
+    """A host outside, 198.51.100.2, beyond our uplink 198.51.100.1. It knows no way back to a container."""
+    pid = spawn()
+    ip("link", "add", "uplink", "type", "veth", "peer", "eth0", "netns", str(pid))
+    ip("addr", "add", "198.51.100.1/24", "dev", "uplink")
+    ip("link", "set", "uplink", "up")
+    for words in ("addr add 198.51.100.2/24 dev eth0", "link set eth0 up"):
+        inside(pid, partial(ip, *words.split()))
+    return pid
+
+
+def test_a_container_has_an_address_a_gateway_and_a_loopback(bridge: Bridge, spawn: Spawn) -> None:
+    """As Docker would give them, IPv6 off, and the gateway answers."""
+    pid = spawn()
+    end = bridge.connect("a", pid)
+    assert (str(end.address), end.prefix, str(end.gateway)) == ("172.17.0.2", 16, "172.17.0.1")
+    assert end.mac == "02:42:ac:11:00:02"
+    shown = inside(pid, partial(ip, "-o", "addr"))
+    assert "inet 172.17.0.2/16 brd 172.17.255.255 scope global eth0" in shown
+    assert "inet 127.0.0.1/8" in shown
+    assert "inet6 fe80" not in shown
+    assert end.mac in inside(pid, partial(ip, "link", "show", "eth0"))
+    assert inside(pid, partial(ip, "route")).startswith("default via 172.17.0.1 dev eth0")
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        assert talk(pid, server, str(bridge.gateway)) == "172.17.0.2"
+
+
+def test_no_router_may_announce_itself(bridge: Bridge, spawn: Spawn) -> None:
+    """Neither to the container nor to the host."""
+    pid = spawn()
+    bridge.connect("a", pid)
+    conf = Path("/proc/sys/net/ipv6/conf")
+    assert (conf / "minidock0/accept_ra").read_text() == "0\n"
+    assert inside(pid, (conf / "eth0/accept_ra").read_text) == "0\n"
+    assert inside(pid, (conf / "eth0/disable_ipv6").read_text) == "1\n"
+
+
+def test_two_containers_reach_each_other(bridge: Bridge, spawn: Spawn) -> None:
+    """Through the bridge, under their own addresses."""
+    one, other = spawn(), spawn()
+    bridge.connect("a", one)
+    end = bridge.connect("b", other)
+    with listening(other) as server:
+        assert talk(one, server, str(end.address)) == "172.17.0.2"
+
+
+def test_the_way_out_wears_the_hosts_address(bridge: Bridge, spawn: Spawn) -> None:
+    """The world sees the host, and its answers find back."""
+    outside, pid = world(spawn), spawn()
+    bridge.connect("a", pid)
+    with listening(outside) as server:
+        assert talk(pid, server, "198.51.100.2") == "198.51.100.1"
+
+
+def test_the_world_cannot_come_in(bridge: Bridge, spawn: Spawn) -> None:
+    """Even when it knows the way; and it is our rule that stops it."""
+    outside, pid = world(spawn), spawn()
+    end = bridge.connect("a", pid)
+    inside(outside, partial(ip, "route", "add", str(bridge.subnet), "via", "198.51.100.1"))
+    with listening(pid) as server:
+        with pytest.raises(TimeoutError):
+            talk(outside, server, str(end.address), timeout=0.3)
+        subprocess.run(["nft", "flush", "chain", "ip", "minidock0", "forward"], check=True)
+        talk(outside, server, str(end.address))
+
+
+def test_a_subnet_in_use_is_avoided(database: Database) -> None:
+    """An address of the host in 172.17 and a route to 172.18 leave 172.19."""
+    ip("addr", "add", "172.17.5.1/24", "dev", "lo")
+    ip("route", "add", "172.18.0.0/17", "dev", "lo")
+    bridge = Bridge(database, "minidock0")
+    assert bridge.subnet is None
+    bridge.open()
+    assert str(bridge.subnet) == "172.19.0.0/16"
+    bridge.close()
+
+
+def test_eight_at_once(bridge: Bridge, spawn: Spawn) -> None:
+    """Eight threads connect eight containers: eight addresses, and no thread, process or descriptor remains."""
+    bridge.connect("first", spawn())
+    pids = [spawn() for _ in range(8)]
+    descriptors, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+    with ThreadPoolExecutor(8) as pool:
+        ends = list(pool.map(lambda pid: bridge.connect(str(pid), pid), pids))
+    assert sorted(end.address for end in ends) == [IPv4Address(f"172.17.0.{number}") for number in range(3, 11)]
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+    assert threading.active_count() == threads
+
+
+def test_disconnected_is_unreachable_and_its_address_free(bridge: Bridge, spawn: Spawn) -> None:
+    """At once, though the namespace and its end of the cable live on; a second time is no error."""
+    old, neighbour, new, visitor = spawn(), spawn(), spawn(), spawn()
+    end = bridge.connect("old", old)
+    bridge.connect("neighbour", neighbour)
+    bridge.disconnect("old")
+    bridge.disconnect("old")
+    with listening(old) as server, pytest.raises(OSError, match=r"timed out|No route"):
+        talk(neighbour, server, str(end.address), timeout=0.2)
+    assert bridge.connect("new", new).address == end.address
+    # By somebody who did not just learn that nobody answers there: the neighbour asks again only after a second.
+    bridge.connect("visitor", visitor)
+    with listening(new) as server:
+        talk(visitor, server, str(end.address))
+
+
+def test_the_cable_goes_with_the_namespace(bridge: Bridge) -> None:
+    """When nobody is left in the namespace the kernel removes both ends by itself."""
+    with subprocess.Popen(["sleep", "1000"], preexec_fn=partial(syscalls.unshare, syscalls.CLONE_NEWNET)) as init:
+        bridge.connect("a", init.pid)
+        init.kill()
+    bridge.disconnect("a")
+    deadline = time.monotonic() + 10
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as events:
+        events.bind((0, 1))  # RTMGRP_LINK: the kernel tells of every change of a link
+        events.settimeout(0.2)
+        while links() != ["lo", "minidock0"] and time.monotonic() < deadline:
+            try:
+                events.recv(65536)
+            except TimeoutError:
+                continue  # it was told before we listened
+    assert links() == ["lo", "minidock0"]
+
+
+def test_a_failed_connect_leaves_nothing(bridge: Bridge, spawn: Spawn) -> None:
+    """The container died meanwhile."""
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    with pytest.raises(SystemCallFailed, match="RTM_NEWLINK"):
+        bridge.connect("a", dead.pid)
+    assert links() == ["lo", "minidock0"]
+    assert str(bridge.connect("b", spawn()).address) == "172.17.0.2"
+
+
+def test_a_second_eth0_is_refused_and_its_cable_removed(bridge: Bridge, spawn: Spawn) -> None:
+    """A namespace that has an eth0 already keeps it."""
+    pid = spawn()
+    first = bridge.connect("a", pid)
+    with pytest.raises(SystemCallFailed, match="File exists"):
+        bridge.connect("b", pid)
+    assert len(links()) == 3
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        assert talk(pid, server, str(bridge.gateway)) == str(first.address)
+
+
+def test_the_next_daemon_finds_everything(bridge: Bridge, database: Database, spawn: Spawn) -> None:
+    """After a crash: who lives stays connected, who is dead is swept, and so is a cable that nobody leases."""
+    alive, dead, third = spawn(), spawn(), spawn()
+    kept = bridge.connect("alive", alive)
+    bridge.connect("dead", dead)
+    with Netlink() as kernel:
+        kernel.add_veth("vethlost", "minidock0", INTERFACE, third, "02:42:ac:11:00:09")
+    ip("link", "add", "tap0", "type", "veth", "peer", "tap1")
+    ip("link", "set", "tap0", "master", "minidock0")
+    successor = Bridge(database, "minidock0")
+    successor.open()
+    successor.sweep({"alive"})
+    remaining = links()
+    assert "vethlost" not in remaining
+    assert "tap0" in remaining  # not ours
+    assert len([name for name in remaining if name.startswith("veth")]) == 1
+    with socket.create_server(("0.0.0.0", 0)) as server:
+        assert talk(alive, server, str(successor.gateway)) == str(kept.address)
+    assert str(successor.connect("new", third).address) == "172.17.0.3"
+    ip("link", "del", "tap0")
+
+
+def test_killed_at_any_moment(bridge: Bridge, database: Database, tmp_path: Path, spawn: Spawn) -> None:
+    """A process that connects and disconnects as fast as it can is killed; the next one sweeps and goes on."""
+    pid = spawn()
+    for attempt in range(6):
+        child = os.fork()
+        if child == 0:
+            try:
+                own = Bridge(Database(tmp_path / "minidock.db"), "minidock0")
+                while True:
+                    own.connect("a", pid)
+                    own.disconnect("a")
+                    inside(pid, partial(ip, "link", "del", "eth0"))
+            finally:
+                os._exit(1)
+        time.sleep(random.Random(attempt).uniform(0.005, 0.08))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        successor = Bridge(database, "minidock0")
+        successor.open()
+        successor.sweep(set())
+        assert [name for name in links() if name.startswith("veth")] == []
+        assert str(successor.connect("b", pid).address) == "172.17.0.2"
+        successor.disconnect("b")
+        successor.sweep(set())
+
+
+def test_close_leaves_nothing(database: Database, spawn: Spawn) -> None:
+    """No link, no packet filter, forwarding as before, though a container is still connected."""
+    bridge = Bridge(database, "minidock0")
+    bridge.open()
+    assert IP_FORWARD.read_text() == "1\n"
+    bridge.connect("a", spawn())
+    bridge.close()
+    bridge.close()
+    assert links() == ["lo"]
+    assert tables() == ""
+    assert IP_FORWARD.read_text() == "0\n"
+
+
+def test_forwarding_lasts_as_long_as_the_last_bridge(database: Database, tmp_path: Path) -> None:
+    """Two daemons: the first to go does not take it away from the second."""
+    one, other = Bridge(database, "minidock0"), Bridge(Database(tmp_path / "other.db"), "minidock1", "10.77.0.1/24")
+    one.open()
+    other.open()
+    one.close()
+    assert IP_FORWARD.read_text() == "1\n"
+    other.close()
+    assert IP_FORWARD.read_text() == "0\n"
+
+
+def test_opening_again_mends_what_is_missing(bridge: Bridge, spawn: Spawn) -> None:
+    """Somebody flushed the packet filter and took the address; whoever is connected stays so."""
+    pid, outside = spawn(), world(spawn)
+    bridge.connect("a", pid)
+    subprocess.run(["nft", "flush", "ruleset"], check=True)
+    ip("addr", "flush", "dev", "minidock0")
+    bridge.open()
+    with listening(outside) as server:
+        assert talk(pid, server, "198.51.100.2") == "198.51.100.1"
+
+
+def test_another_subnet(bridge: Bridge, database: Database, spawn: Spawn) -> None:
+    """With --bip changed, the next containers are in the new network."""
+    moved = Bridge(database, "minidock0", "10.66.0.0/24")
+    moved.open()
+    assert "inet 10.66.0.1/24" in ip("addr", "show", "minidock0")
+    assert "172.17" not in ip("addr", "show", "minidock0")
+    assert str(moved.connect("a", spawn()).address) == "10.66.0.2"
+    reopened = Bridge(database, "minidock0")
+    reopened.open()
+    assert str(reopened.gateway) == "10.66.0.1"
+
+
+@pytest.mark.parametrize("kind", ["veth", "bridge"])
+def test_somebody_elses_link(database: Database, kind: str) -> None:
+    """It is not touched."""
+    ip("link", "add", "minidock0", "type", kind)
+    before = ip("link", "show", "minidock0")
+    with pytest.raises(Conflict, match="--bridge"):
+        Bridge(database, "minidock0").open()
+    assert ip("link", "show", "minidock0") == before
+    assert tables() == ""
+
+
+def test_without_nft(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The error says how to get it."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(nat, "MORE_PLACES", "")
+    with pytest.raises(KernelFeatureMissing, match="apt install nftables"):
+        Bridge(database, "minidock0").open()
+
+
+def test_what_is_announced_does_the_same_in_a_shell(database: Database, spawn: Spawn) -> None:
+    """Every command that --explain would show, typed into another host's shell, gives the same addresses and rules."""
+    calls: list[Call] = []
+    pid, twin, twin_host = spawn(), spawn(), spawn()
+    inside(twin_host, partial(ip, "link", "set", "lo", "up"))
+    bridge = Bridge(database, "minidock0")
+    with listen(calls.append):
+        bridge.open()
+        bridge.connect("a", pid)
+    here = next(number for number, call in enumerate(calls) if call.name == "setns")
+    for number, call in enumerate(calls):
+        where = twin_host if number < here else twin
+        command = call.shell.replace(f"netns {pid}", f"netns {twin}")
+        subprocess.run(["nsenter", "-n", "-t", str(where), "sh", "-ec", command or "true"], check=True)
+    for original, copy in ((None, twin_host), (pid, twin)):
+        for words in (["addr", "show", "scope", "global"], ["-4", "route"]):
+            show = partial(ip, "-br", *words) if words[0] == "addr" else partial(ip, *words)
+            expected = inside(original, show) if original else show()
+            assert sorted(inside(copy, show).replace(" proto static", "").splitlines()) == sorted(
+                expected.replace(" proto static", "").splitlines()
+            )
+    rules = ["nft", "list", "ruleset"]
+    copied = subprocess.run(["nsenter", "-n", "-t", str(twin_host), *rules], capture_output=True, check=True).stdout
+    assert copied == subprocess.run(rules, capture_output=True, check=True).stdout
+    bridge.close()
