@@ -22,7 +22,7 @@ class Call:
     ``args`` are in the kernel's own notation: ``("\\"proc\\"", "MS_NOSUID|MS_NODEV", "NULL")``. ``result`` is what the
     call returned (-1 when it failed; then ``errno`` is the reason, otherwise 0). ``pid`` is the caller's, as the caller
     itself sees it: 1 for the first process of a new pid namespace. ``start_ns`` counts on ``CLOCK_MONOTONIC``.
-    ``shell`` is a command with the same effect, where the caller knows it (rtnetlink); for others see ``equivalents``.
+    ``shell`` is a command with the same effect, where the caller knows it (netlink); otherwise ask ``equivalents``.
     """
 
     pid: int

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from errno import EINVAL
 from pathlib import Path
 
+from minidock.errors import SystemCallFailed
 from minidock.kernel import syscalls
 
 NAMES = syscalls.CAPABILITIES
@@ -81,12 +83,17 @@ def read(pid: int | str = "self") -> Sets:
 def drop_bounding(keep: int) -> None:
     """Take everything but ``keep`` out of the bounding set: nobody from here on can get it back, by whatever exec.
 
-    The first of the three parts of giving up rights: it needs CAP_SETPCAP, so it comes before the others.
+    The first of the three parts of giving up rights: it needs CAP_SETPCAP, so it comes before the others. It reads
+    nothing in /proc, which is the container's already, and also drops what a younger kernel than we know has.
     """
-    current = read("thread-self").bounding
-    for number in range(last_capability() + 1):
-        if (current & ~keep) >> number & 1:
-            syscalls.bounding_drop(number)
+    for number in range(64):
+        if not keep >> number & 1:
+            try:
+                syscalls.bounding_drop(number)
+            except SystemCallFailed as error:
+                if error.errno != EINVAL:
+                    raise
+                break  # the kernel knows no more
 
 
 def assume(wanted: Sets) -> list[str]:
@@ -99,9 +106,9 @@ def assume(wanted: Sets) -> list[str]:
     _, available, _ = syscalls.capget()
     asked = wanted.effective | wanted.permitted | wanted.inheritable | wanted.ambient
     permitted = wanted.permitted & available
-    # The kernel's rules: effective within permitted; ambient within both permitted and inheritable. It lowers an
-    # ambient capability by itself when one of the two goes, so the old ambient set can only shrink here.
-    inheritable = wanted.inheritable & available
+    # The kernel's rules: effective within permitted; new inheritable ones within bounding; ambient within both
+    # permitted and inheritable. It lowers an ambient capability by itself when one of these two goes.
+    inheritable = mask(name for name in names(wanted.inheritable & available) if syscalls.bounding_read(_NUMBERS[name]))
     syscalls.capset(wanted.effective & permitted, permitted, inheritable)
     syscalls.ambient_clear()
     for number in range(len(NAMES)):

@@ -14,10 +14,10 @@ Result = TypeVar("Result")
 
 
 class ChildKilledError(Exception):
-    """The child ended by a signal before it could answer. ``signal`` says by which."""
+    """The child ended without an answer: ``signal`` killed it, or (0) it became another program or left."""
 
     def __init__(self, signal: int) -> None:
-        super().__init__(f"killed by signal {signal}")
+        super().__init__(f"ended without an answer, by signal {signal}")
         self.signal = signal
 
 

@@ -121,7 +121,7 @@ def test_announced_calls_are_a_subsequence_of_straces(tmp_path: Path) -> None:
     assert ran.returncode == 0, ran.stderr
     seen = _by_process(_joined(trace.read_text().splitlines()))
     announced = _by_process(ran.stdout.splitlines())
-    assert sorted(map(len, announced.values())) == [4, 70]
+    assert sorted(map(len, announced.values())) == [4, 72]
     for pid, calls in announced.items():
         rest = iter(seen[pid])
         for call in calls:
