@@ -252,18 +252,17 @@ def _host_config(flags: Flags) -> dict[str, Any]:
 
 def environment(flags: Flags) -> list[str]:
     """Variables of files and flags, in order. A name alone takes the value that it has here, if any."""
-    entries = []
-    for entry in [*_lines(flags["env-file"], are_variables=True), *flags["env"]]:
-        name, equals, _ = entry.partition("=")
-        if not name:
-            raise InvalidInput(f"invalid environment variable: {entry}")
-        if equals:
-            entries.append(entry)
-        elif name in os.environ:
-            entries.append(f"{name}={os.environ[name]}")
-        elif entry in flags["env"]:
-            entries.append(name)  # without a value, it takes the image's variable away
-    return entries
+    from_files = [_with_value(line) for line in _lines(flags["env-file"], are_variables=True)]
+    # What a file leaves without a value is dropped; a flag that does so takes the image's variable away.
+    return [entry for entry in from_files if "=" in entry] + [_with_value(entry) for entry in flags["env"]]
+
+
+def _with_value(entry: str) -> str:
+    """``NAME=value`` as it is; ``NAME`` with the value that it has here, if it has one."""
+    name, equals, _ = entry.partition("=")
+    if not name:
+        raise InvalidInput(f"invalid environment variable: {entry}")
+    return f"{name}={os.environ[name]}" if not equals and name in os.environ else entry
 
 
 def _lines(paths: list[str], are_variables: bool = False) -> list[str]:

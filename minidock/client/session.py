@@ -18,13 +18,16 @@ from typing import Any
 from minidock.client import terminal
 from minidock.client.connection import PIECE, Hijacked, Response
 from minidock.client.streams import Frames, Raw
+from minidock.errors import MinidockError
 
 # Those that mean something to this process itself, or that no program can catch.
 _NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH}
 
 
-class Detached(Exception):
-    """The user typed the detach keys."""
+class Detached(MinidockError):
+    """The user typed the detach keys: the container goes on alone."""
+
+    exit_code = 1
 
 
 class Signals:
@@ -160,7 +163,7 @@ class Session:
         self.pending = data
         self._write()
         if detached:
-            raise Detached
+            raise Detached("read escape sequence")
 
     def _end_of_input(self) -> None:
         """Half-close: the container sees the end of its input; its output goes on. shutdown(2)."""

@@ -9,14 +9,14 @@ from minidock.client.commands.run import DETACH_KEYS
 from minidock.client.connection import Client, segment
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flag, Flags
-from minidock.client.session import Detached, Session
-from minidock.errors import ErrorFromDaemon, InvalidArguments
+from minidock.client.session import Session
+from minidock.errors import ErrorFromDaemon, InvalidInput
 
 
 def execute(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock exec``: the program's own exit status; 126 or 127 when it did not start."""
     if flags["interactive"] and flags["tty"] and not flags["detach"] and not terminal.is_terminal(terminal.STDIN):
-        raise InvalidArguments("the input device is not a TTY")
+        raise InvalidInput("the input device is not a TTY")
     client = context.client
     body = _request(flags, arguments[1:])
     path = f"/containers/{segment(arguments[0])}/exec"
@@ -59,10 +59,7 @@ def _attached(client: Client, identifier: str, flags: Flags, size: list[int] | N
     session = Session(stream, tty=flags["tty"], stdin=flags["interactive"], detach=detach, on_resize=resize)
     with session.open():
         session.resize()
-        try:
-            session.run()
-        except Detached:
-            return 0
+        session.run()
     return int(client.request("GET", f"/exec/{identifier}/json").json()["ExitCode"] or 0)
 
 

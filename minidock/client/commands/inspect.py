@@ -12,7 +12,7 @@ from minidock.client.context import Context
 from minidock.client.flags import Command, Flag, Flags
 from minidock.client.template import Template, TemplateError
 from minidock.client.template_functions import Nil, Struct, to_json
-from minidock.errors import ErrorFromDaemon, InvalidArguments, MinidockError, NotFound
+from minidock.errors import ErrorFromDaemon, InvalidInput, MinidockError, NotFound
 
 # In the API's order: the first that knows the name wins.
 _PLACES = {
@@ -66,7 +66,7 @@ def inspect(context: Context, flags: Flags, arguments: list[str]) -> int:
     kind = flags["type"] or ""
     if kind and kind not in _PLACES:
         known = ", ".join(f'"{place}"' for place in _PLACES)
-        raise InvalidArguments(f'unknown type: "{kind}": must be one of {known}')
+        raise InvalidInput(f'unknown type: "{kind}": must be one of {known}')
     return _show(_inspector(context, kind, flags.get("size", False)), flags["format"], arguments)
 
 

@@ -12,7 +12,7 @@ from minidock.client.context import Context
 from minidock.client.flags import Command, Flag, Flags
 from minidock.client.options import FLAGS, request
 from minidock.client.session import Detached, Session
-from minidock.errors import ErrorFromDaemon, ErrorInStream, InvalidArguments, InvalidInput, MinidockError
+from minidock.errors import ErrorFromDaemon, ErrorInStream, InvalidInput, MinidockError
 
 DETACH = Flag("detach", "d", "bool", "Run container in background and print container ID")
 DETACH_KEYS = Flag("detach-keys", "", "string", "Override the key sequence for detaching a container")
@@ -68,16 +68,16 @@ def _run_attached(client: Client, container: str, flags: Flags, attached: dict[s
             if flags["rm"]:
                 session.wait(waiting)
             raise
-        return _until_end(session, waiting, wait=attached["stdout"] or attached["stderr"])
+        try:
+            return _until_end(session, waiting, wait=attached["stdout"] or attached["stderr"])
+        except Detached:
+            return 0
 
 
 def _until_end(session: Session, waiting: Response, wait: bool = True) -> int:
-    """Copy until the container's output ends, or the user detaches. Returns the exit status; 0 when detached."""
+    """Copy until the container's output ends. Returns the exit status. Raises Detached when the user leaves before."""
     session.resize()
-    try:
-        session.run()
-    except Detached:
-        return 0
+    session.run()
     if not wait:
         return 0
     status = session.wait(waiting)
@@ -165,7 +165,7 @@ def start(context: Context, flags: Flags, arguments: list[str]) -> int:
     if not flags["attach"] and not flags["interactive"]:
         return _start_each(context.client, arguments)
     if len(arguments) > 1:
-        raise InvalidArguments("you cannot start and attach multiple containers at once")
+        raise InvalidInput("you cannot start and attach multiple containers at once")
     client = context.client
     inspected = client.request("GET", f"/containers/{segment(arguments[0])}/json").json()
     container, tty = inspected["Id"], inspected["Config"]["Tty"]
@@ -176,7 +176,10 @@ def start(context: Context, flags: Flags, arguments: list[str]) -> int:
         condition = "removed" if inspected["HostConfig"]["AutoRemove"] else "next-exit"
         waiting = client.request("POST", f"/containers/{container}/wait", {"condition": condition})
         _start(client, container)
-        return _until_end(session, waiting)
+        try:
+            return _until_end(session, waiting)
+        except Detached:
+            return 0
 
 
 def _start_each(client: Client, names: list[str]) -> int:
@@ -200,13 +203,13 @@ def attach(context: Context, flags: Flags, arguments: list[str]) -> int:
     inspected = client.request("GET", f"/containers/{segment(arguments[0])}/json").json()
     state = inspected["State"]
     if not state["Running"]:
-        raise InvalidArguments("You cannot attach to a stopped container, start it first")
+        raise InvalidInput("You cannot attach to a stopped container, start it first")
     if state["Paused"]:
-        raise InvalidArguments("You cannot attach to a paused container, unpause it first")
+        raise InvalidInput("You cannot attach to a paused container, unpause it first")
     container, tty = inspected["Id"], inspected["Config"]["Tty"]
     stdin = not flags["no-stdin"] and inspected["Config"]["OpenStdin"]
     if tty and stdin and not terminal.is_terminal(terminal.STDIN):
-        raise InvalidArguments("the input device is not a TTY")
+        raise InvalidInput("the input device is not a TTY")
     stream = _attach(client, container, {"stdin": stdin, "stdout": True, "stderr": True}, flags["detach-keys"])
     session = _session(client, container, stream, tty, stdin, flags)
     with session.open():
