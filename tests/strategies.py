@@ -5,6 +5,21 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from minidock.oci import runtime as oci
+from minidock.oci.image import (
+    DOCKER_INDEX,
+    DOCKER_MANIFEST,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    ContainerDefaults,
+    Descriptor,
+    History,
+    ImageConfig,
+    Index,
+    Manifest,
+    RootFs,
+)
+from minidock.oci.reference import Reference
 
 # --- runtime-spec documents: a config.json that could be, and one that could not ---
 
@@ -70,4 +85,83 @@ def runtime_specs(draw: st.DrawFn) -> oci.Spec:
             masked_paths=draw(st.lists(_paths, max_size=2)),
             readonly_paths=draw(st.lists(_paths, max_size=2)),
         ),
+    )
+
+
+# --- names and images: references, digests, manifests, configurations ---
+
+
+def digest_texts() -> st.SearchStrategy[str]:
+    """Digests of either algorithm."""
+    return st.one_of(
+        st.from_regex(r"sha256:[0-9a-f]{64}", fullmatch=True), st.from_regex(r"sha512:[0-9a-f]{128}", fullmatch=True)
+    )
+
+
+@st.composite
+def image_references(draw: st.DrawFn) -> Reference:
+    """Full image names, with and without tag and digest."""
+    component = st.from_regex(r"[a-z0-9]{1,5}(?:(?:\.|_|__|-{1,3})[a-z0-9]{1,4}){0,2}", fullmatch=True)
+    domain = draw(st.sampled_from(["docker.io", "localhost", "localhost:5000", "quay.io", "10.0.0.1:80", "[::1]:5000"]))
+    path = draw(st.lists(component, min_size=1, max_size=3))
+    if domain == "docker.io":
+        # Docker Hub has no images at its root; and a first component with a dot or named localhost is a host.
+        path = ["library", *path] if len(path) == 1 else path
+        path = [f"x{path[0]}".replace(".", "-"), *path[1:]] if path[0] != "library" else path
+    tag = draw(st.none() | st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,8}", fullmatch=True))
+    return Reference(domain, "/".join(path), tag, draw(st.none() | digest_texts()))
+
+
+def descriptors(media_type: str = "application/vnd.oci.image.layer.v1.tar") -> st.SearchStrategy[Descriptor]:
+    """Pointers to content."""
+    return st.builds(
+        Descriptor,
+        media_type=st.just(media_type),
+        digest=digest_texts(),
+        size=st.integers(0, 2**60),
+        annotations=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+    )
+
+
+def manifests() -> st.SearchStrategy[Manifest | Index]:
+    """Manifests and indexes, of OCI's and of Docker's kind."""
+    kinds = st.sampled_from(["", OCI_MANIFEST, DOCKER_MANIFEST])
+    manifest = st.builds(
+        Manifest,
+        schema_version=st.just(2),
+        media_type=kinds,
+        config=descriptors(OCI_CONFIG),
+        layers=st.lists(descriptors(), max_size=3),
+        subject=st.none() | descriptors(OCI_MANIFEST),
+    )
+    index = st.builds(
+        Index,
+        schema_version=st.just(2),
+        media_type=st.sampled_from(["", OCI_INDEX, DOCKER_INDEX]),
+        manifests=st.lists(descriptors(OCI_MANIFEST), max_size=3),
+    )
+    return manifest | index
+
+
+def image_configs() -> st.SearchStrategy[ImageConfig]:
+    """Image configurations."""
+    words = st.lists(st.text(max_size=8), max_size=3)
+    defaults = st.builds(
+        ContainerDefaults,
+        user=st.text(max_size=5),
+        env=words,
+        entrypoint=words,
+        cmd=words,
+        volumes=st.dictionaries(st.text(max_size=5), st.just({}), max_size=2),
+        labels=st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
+        stop_timeout=st.none() | st.integers(0, 100),
+    )
+    return st.builds(
+        ImageConfig,
+        architecture=st.sampled_from(["amd64", "arm64", ""]),
+        os=st.just("linux"),
+        created=st.text(max_size=10),
+        config=defaults,
+        rootfs=st.builds(RootFs, type=st.just("layers"), diff_ids=st.lists(digest_texts(), max_size=3)),
+        history=st.lists(st.builds(History, created_by=st.text(max_size=5), empty_layer=st.booleans()), max_size=2),
     )
