@@ -21,8 +21,8 @@ def summaries(engine: Engine, wanted: Mapping[str, list[str]]) -> list[messages.
     return [
         messages.ImageSummary(
             id=image.id,
-            repo_tags=image.tags or ["<none>:<none>"] * bool(not image.digests),
-            repo_digests=image.digests,
+            repo_tags=_asked_for(image.tags, wanted) or ["<none>:<none>"] * bool(not image.digests),
+            repo_digests=_asked_for(image.digests, wanted),
             created=_created(image) // 10**9,
             size=image.size,
             virtual_size=image.size,
@@ -36,7 +36,7 @@ def summaries(engine: Engine, wanted: Mapping[str, list[str]]) -> list[messages.
 
 def _matches(engine: Engine, image: Image, wanted: Mapping[str, list[str]]) -> bool:
     tests: dict[str, Callable[[str], bool]] = {
-        "reference": lambda value: _is_named(image, value),
+        "reference": lambda value: bool(_asked_for([*image.tags, *image.digests], {"reference": [value]})),
         "dangling": lambda value: (value.lower() in ("true", "1")) == (not image.tags),
         "before": lambda value: _created(image) < _created(engine.images.get(value)),
         "since": lambda value: _created(image) > _created(engine.images.get(value)),
@@ -50,10 +50,16 @@ def _matches(engine: Engine, image: Image, wanted: Mapping[str, list[str]]) -> b
     return all(any(test(value) for value in wanted[name]) for name, test in tests.items() if name in wanted)
 
 
-def _is_named(image: Image, pattern: str) -> bool:
-    """``debian``, ``debian:1*``, ``*/tool``: with a tag or without, as shells match file names."""
-    names = [*image.tags, *image.digests]
-    return any(fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(_without_tag(name), pattern) for name in names)
+def _asked_for(names: list[str], wanted: Mapping[str, list[str]]) -> list[str]:
+    """Of an image's names those that a ``reference`` filter lets through: ``debian``, ``debian:1*``, ``*/tool``."""
+    patterns = wanted.get("reference")
+    if patterns is None:
+        return names
+    return [
+        name
+        for name in names
+        if any(fnmatch.fnmatch(name, pattern) or fnmatch.fnmatch(_without_tag(name), pattern) for pattern in patterns)
+    ]
 
 
 def _without_tag(name: str) -> str:

@@ -138,8 +138,9 @@ class Daemon:
         self, *arguments: str, input: bytes | None = None, timeout: float = PATIENCE
     ) -> subprocess.CompletedProcess[str]:
         """Run Docker's own command line against this daemon."""
+        # Never the tests' own standard input: docker asks a person there for a password.
         done = subprocess.run(
-            ["docker", *arguments], input=input, capture_output=True, timeout=timeout, env=self.environment
+            ["docker", *arguments], input=input or b"", capture_output=True, timeout=timeout, env=self.environment
         )
         return subprocess.CompletedProcess(
             done.args, done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")

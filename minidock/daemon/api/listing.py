@@ -36,7 +36,7 @@ async def containers(engine: Engine, request: web.Request) -> web.Response:
         for container in found
         if (everything or container.record.running) and _matches(engine, container, wanted)
     ]
-    chosen = found[: limit or None]
+    chosen = found[:limit] if limit > 0 else found
     lines = await asyncio.to_thread(lambda: [inspecting.summary(engine, item, with_size) for item in chosen])
     return answers.document(lines)
 
