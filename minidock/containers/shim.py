@@ -20,19 +20,24 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from minidock.containers import runtime, state, wire
+from minidock.containers.apart import apart
 from minidock.containers.exits import EXIT_NAME, Exit, code_of, write_exit
 from minidock.containers.logs import LogWriter
 from minidock.containers.poller import IN, Connection, Poller
 from minidock.containers.pump import Pipes, Pump
-from minidock.containers.runtime import Created, Running, Stdio
+from minidock.containers.runtime import Stdio
 from minidock.errors import CannotRun, Conflict, MinidockError, NoSuchExec, SystemCallFailed
 from minidock.kernel import cgroups
 from minidock.oci import runtime as oci
+
+Make = Callable[[Stdio | None], tuple[int, list[int]]]
+"""Makes a process, and returns its pid and, when it has a terminal, the descriptor of that."""
 
 GRACE = 2.0
 """Seconds to wait for the end of an ended program's output, when somebody else holds it open. As Docker."""
@@ -126,10 +131,9 @@ class Shim:
         # What the last run left. From here on an exit.json means that this run has ended.
         (self.bundle / EXIT_NAME).unlink(missing_ok=True)
         self.log = LogWriter(Path(request.log)) if request.log else None
+        self.cgroup = ""
+        self.has_own_pids = True
         self.init = self._run(request.terminal, request.open_stdin, self.log, self._create)
-        record = state.read(self.state_dir)
-        self.cgroup = cgroups.at(record.cgroup)
-        self.has_own_pids = _has_own_pids(record.spec)
         self.listener = wire.listen(self.state_dir)
         poller.watch(self.listener.fileno(), IN, lambda events: self.serve(self.listener.accept()[0]))
 
@@ -157,27 +161,40 @@ class Shim:
 
     # --- programs --------------------------------------------------------------------------------------------------
 
-    def _create(self, stdio: Stdio | None) -> Created:
+    def _create(self, stdio: Stdio | None) -> tuple[int, list[int]]:
         request = self.request
-        return runtime.create(self.bundle, self.state_dir, request.id, stdio, request.explain)
 
-    def _run(
-        self, terminal: bool, stdin: bool, log: LogWriter | None, make: Callable[[Stdio | None], Created | Running]
-    ) -> Program:
+        def work() -> tuple[object, list[int]]:
+            made = runtime.create(self.bundle, self.state_dir, request.id, stdio, request.explain)
+            record = state.read(self.state_dir)
+            return (made.pid, record.cgroup, _has_own_pids(record.spec)), _descriptors(made.console)
+
+        result, descriptors = apart(work)
+        pid, self.cgroup, self.has_own_pids = msgspec.convert(result, tuple[int, str, bool])
+        return pid, descriptors
+
+    def _join(self, process: oci.Process, stdio: Stdio | None) -> tuple[int, list[int]]:
+        def work() -> tuple[object, list[int]]:
+            made = runtime.execute(self.state_dir, process, stdio)
+            return made.pid, _descriptors(made.console)
+
+        pid, descriptors = apart(work)
+        return msgspec.convert(pid, int), descriptors
+
+    def _run(self, terminal: bool, stdin: bool, log: LogWriter | None, make: Make) -> Program:
         """``make`` a process with new pipes, or with a terminal, and take care of the other ends."""
         if terminal:
-            made = make(None)
-            assert made.console is not None
-            return Program(made.pid, Pump.of_terminal(self.poller, log, made.console))
+            pid, (console,) = make(None)
+            return Program(pid, Pump.of_terminal(self.poller, log, console))
         pipes = Pipes.make(stdin)
         try:
-            made = make(pipes.child)
+            pid, _ = make(pipes.child)
         except BaseException:
             pipes.close()
             raise
         finally:
             pipes.close_child()
-        return Program(made.pid, Pump.of_pipes(self.poller, log, pipes))
+        return Program(pid, Pump.of_pipes(self.poller, log, pipes))
 
     def _reap(self) -> None:
         """Some children have ended: init, execs, or orphans that came to us (PR_SET_CHILD_SUBREAPER)."""
@@ -195,7 +212,7 @@ class Shim:
                 if program is self.init and not self.has_own_pids:
                     # No pid namespace that ended with it: what else runs in the container ends now.
                     with suppress(SystemCallFailed):
-                        self.cgroup.kill()
+                        cgroups.at(self.cgroup).kill()
 
     def _program(self, exec_id: str | None) -> Program:
         if exec_id is None:
@@ -219,7 +236,7 @@ class Shim:
                 self._start()
                 control.answer(request.number)
             case wire.Kill():
-                runtime.kill(self.state_dir, request.signal, request.everyone)
+                _do_apart(runtime.kill, self.state_dir, request.signal, request.everyone)
                 control.answer(request.number)
             case wire.Resize():
                 self._program(request.exec_id).pump.resize(request.height, request.width)
@@ -239,7 +256,7 @@ class Shim:
         if self.started_ns:
             raise Conflict("the container is running already")
         try:
-            runtime.start(self.state_dir)
+            _do_apart(runtime.start, self.state_dir)
         except MinidockError as error:
             self.error = error
             raise
@@ -257,11 +274,7 @@ class Shim:
         if request.exec_id in self.execs:
             raise Conflict(f"exec {request.exec_id} runs already")
         process = request.process
-
-        def make(stdio: Stdio | None) -> Running:
-            return runtime.execute(self.state_dir, process, stdio)
-
-        program = self._run(process.terminal, request.streams.stdin, None, make)
+        program = self._run(process.terminal, request.streams.stdin, None, partial(self._join, process))
         self.execs[request.exec_id] = program
         # Nothing of its output is lost: it is in the pipe until this connection is attached.
         control.answer(request.number, program.pid)
@@ -309,7 +322,7 @@ class Shim:
         code = self.error.exit_code if isinstance(self.error, CannotRun) else self.init.code
         oom_killed = False
         with suppress(SystemCallFailed):  # somebody removed the cgroup before us
-            oom_killed = self.cgroup.oom_kills() > 0
+            oom_killed = cgroups.at(self.cgroup).oom_kills() > 0
         return Exit(code, oom_killed, self.started_ns, time.time_ns(), str(self.error or ""))
 
     def _remove_state(self) -> None:
@@ -331,6 +344,20 @@ def serve(request: wire.LaunchRequest, sock: socket.socket) -> None:
         return
     shim.serve(sock)
     shim.run()
+
+
+def _do_apart(function: Callable[..., None], *args: object) -> None:
+    """Call a function that returns nothing in a process of its own."""
+
+    def work() -> tuple[object, list[int]]:
+        function(*args)
+        return None, []
+
+    apart(work)
+
+
+def _descriptors(console: int | None) -> list[int]:
+    return [] if console is None else [console]
 
 
 def _has_own_pids(spec: oci.Spec) -> bool:
