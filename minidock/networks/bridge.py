@@ -67,8 +67,10 @@ class Bridge:
     def open(self) -> None:
         """Make the bridge, its packet filter and forwarding, or mend what is left of them.
 
-        Containers that are connected stay so. Raises ``Conflict`` when a link of this name is somebody else's.
+        Containers that are connected stay so. Raises ``Conflict`` when a link of this name is somebody else's, and
+        ``KernelFeatureMissing``.
         """
+        nat.find_nft()  # before anything is made
         with self._lock, Netlink() as kernel:
             gateway = self._wanted or self._leases.gateway or choose_pool(kernel.networks(without=self.name))
             self._open_link(kernel)

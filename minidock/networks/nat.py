@@ -52,10 +52,16 @@ def unload(bridge: str) -> None:
     _nft(f"table ip {bridge} {{ }}\ndelete table ip {bridge}\n")
 
 
-def _nft(script: str) -> None:
+def find_nft() -> str:
+    """Where the program is. Raises ``KernelFeatureMissing``."""
     program = shutil.which("nft", path=os.environ.get("PATH", os.defpath) + MORE_PLACES)
     if program is None:
         raise KernelFeatureMissing("the bridge network needs the program nft: apt install nftables")
+    return program
+
+
+def _nft(script: str) -> None:
+    program = find_nft()
     start = time.monotonic_ns()
     done = subprocess.run([program, "-f", "-"], input=script, capture_output=True, text=True)
     if announce.listeners:

@@ -51,10 +51,12 @@ def inside(pid: int, work: Callable[[], T]) -> T:
 
 
 def configure(address: IPv4Interface, gateway: IPv4Address) -> None:
-    """To be done inside: bring up ``lo`` and ``eth0``, with an address and the gateway as default route."""
+    """To be done inside: bring up ``eth0``, with an address and the gateway as default route.
+
+    ``lo`` is up already: that is the runtime's part, with or without a network.
+    """
     _without_ipv6()
     with Netlink() as kernel:
-        kernel.set_up("lo")
         kernel.add_address(INTERFACE, address)
         kernel.set_up(INTERFACE)
         kernel.add_default_route(gateway)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from minidock.errors import InvalidSpec, SystemCallFailed
+from minidock.errors import Conflict, InvalidSpec, SystemCallFailed
 from minidock.kernel import cgroups
 from minidock.kernel.cgroups import Cgroup, Cpu, DeviceRule, Memory, Resources
 from minidock.kernel.cgroups.v1 import CgroupV1
@@ -80,6 +80,14 @@ def test_create_is_idempotent_and_delete_too(group: Cgroup) -> None:
     group.delete()
     group.delete()
     assert not group.exists
+
+
+def test_a_group_with_processes_is_refused(group: Cgroup) -> None:
+    """Somebody else's processes would be killed with the container."""
+    with start(group, "sleep", "100"):
+        with pytest.raises(Conflict, match="has processes already"):
+            group.create()
+        group.kill()
 
 
 def test_who_enters_is_a_member(group: Cgroup) -> None:

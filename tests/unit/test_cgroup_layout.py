@@ -68,7 +68,8 @@ def test_a_host_without_cgroups() -> None:
         at("/x", parse_mountinfo("23 1 8:1 / / rw - ext4 /dev/sda1 rw\n"))
 
 
-def test_a_path_out_of_the_mount() -> None:
-    """`..` is refused."""
+@pytest.mark.parametrize("path", ["/minidock/../../etc", "..", "/", "", "/./"])
+def test_a_path_out_of_the_mount_or_to_its_root(path: str) -> None:
+    """Both are refused: who kills such a container kills the host."""
     with pytest.raises(InvalidSpec):
-        at("/minidock/../../etc", parse_mountinfo(HYBRID))
+        at(path, parse_mountinfo(HYBRID))

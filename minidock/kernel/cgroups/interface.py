@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
+from minidock.errors import Conflict
 from minidock.kernel.cgroups.resources import Resources, Stats
 
 
@@ -23,7 +24,15 @@ class Cgroup(ABC):
 
     @abstractmethod
     def create(self) -> None:
-        """Make the group and its missing parents. An existing one is used as it is."""
+        """Make the group and its missing parents. An existing one is used as it is if it is empty.
+
+        Raises ``Conflict`` when it has processes: they would be limited, and killed, with the container.
+        """
+
+    def refuse_if_in_use(self) -> None:
+        """Raises ``Conflict`` when the group has processes already."""
+        if self.exists and (pids := self.processes()):
+            raise Conflict(f"the cgroup {self.path} has processes already ({pids[0]}, …): choose another path")
 
     @abstractmethod
     def enter(self) -> None:

@@ -33,14 +33,16 @@ class Layout:
 def at(path: str, layout: Layout | None = None) -> Cgroup:
     """The cgroup ``path`` (counted from the mount of each hierarchy), existing or not. Nothing is touched.
 
-    Raises ``KernelFeatureMissing`` on a host without cgroups, ``InvalidSpec`` for a path that leads out of the mount.
+    Raises ``KernelFeatureMissing`` on a host without cgroups, ``InvalidSpec`` for a path that leads out of the mount,
+    and for the mount itself: a container that had the root for its cgroup would take the host with it when killed.
     """
     # Imported here because a host needs only one of them, and init starts the faster for it.
     layout = layout or detect()
     if layout.kind == "none":
         raise KernelFeatureMissing("no cgroups are mounted: mount -t cgroup2 none /sys/fs/cgroup")
-    if ".." in path.split("/"):
-        raise InvalidSpec(f"cgroup path {path} leads out of the cgroup mount")
+    names = [name for name in path.split("/") if name not in ("", ".")]
+    if not names or ".." in names:
+        raise InvalidSpec(f"cgroup path {path!r} does not lead to a group below the cgroup mount")
     if layout.kind == "v2":
         from minidock.kernel.cgroups.v2 import CgroupV2
 

@@ -53,6 +53,7 @@ class CgroupV1(Cgroup):
         return any(directory.is_dir() for directory in self._trees())
 
     def create(self) -> None:
+        self.refuse_if_in_use()
         for name, directory in self.directories().items():
             for group in tree.line_of_descent(self.mounts[name], directory):
                 tree.make(group)

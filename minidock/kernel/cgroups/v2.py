@@ -52,6 +52,7 @@ class CgroupV2(Cgroup):
         return self.directory.is_dir()
 
     def create(self) -> None:
+        self.refuse_if_in_use()
         for group in tree.line_of_descent(self.mount, self.directory):
             _enable(group.parent, self.mount)
             tree.make(group)
