@@ -215,26 +215,3 @@ def option_names(flags: int) -> list[str]:
         if on and flags & flag == flag and not (name == "bind" and flags & syscalls.MS_REC):
             names.append(name)
     return names
-
-
-# statvfs(3) has numbers of its own for the flags of a mount; only some are those of mount(2).
-_STATVFS_FLAGS = {
-    os.ST_RDONLY: syscalls.MS_RDONLY,
-    os.ST_NOSUID: syscalls.MS_NOSUID,
-    os.ST_NODEV: syscalls.MS_NODEV,
-    os.ST_NOEXEC: syscalls.MS_NOEXEC,
-    os.ST_NOATIME: syscalls.MS_NOATIME,
-    os.ST_NODIRATIME: syscalls.MS_NODIRATIME,
-    os.ST_RELATIME: syscalls.MS_RELATIME,
-    8192: syscalls.MS_NOSYMFOLLOW,
-}
-
-
-def current_flags(path: str | int) -> int:
-    """The flags (MS_…) of the mount that ``path`` (or an open descriptor) is on.
-
-    A remount replaces all flags: whoever wants to add one must repeat the others; and in a user namespace the kernel
-    refuses (EPERM) to drop those that came with the mount.
-    """
-    bits = os.statvfs(path).f_flag
-    return sum(flag for bit, flag in _STATVFS_FLAGS.items() if bits & bit)

@@ -11,8 +11,8 @@ from minidock.errors import SystemCallFailed
 from minidock.kernel import announce
 from minidock.kernel.notation import flags
 from minidock.kernel.syscalls.processes import CLONE_NEWPID, CLONE_NEWUSER
+from minidock.kernel.syscalls.seam import number
 
-_NUMBERS = {"x86_64": 56, "aarch64": 220}
 _NAMESPACES = flags({CLONE_NEWUSER: "CLONE_NEWUSER", CLONE_NEWPID: "CLONE_NEWPID", int(signal.SIGCHLD): "SIGCHLD"})
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -28,9 +28,7 @@ def clone(namespaces: int = 0) -> int:
     os.fork knows no flags. The three functions around the call are what os.fork does itself: the C API offers them to
     whoever makes "a similar function that clones the current process". clone(2); Python's C API, PyOS_BeforeFork.
     """
-    arguments = [
-        ctypes.c_long(word) for word in (_NUMBERS[os.uname().machine], namespaces | signal.SIGCHLD, 0, 0, 0, 0)
-    ]
+    arguments = [ctypes.c_long(word) for word in (number("clone"), namespaces | signal.SIGCHLD, 0, 0, 0, 0)]
     start = time.monotonic_ns()
     ctypes.pythonapi.PyOS_BeforeFork()
     pid = int(_libc.syscall(*arguments))

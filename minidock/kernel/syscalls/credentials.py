@@ -6,11 +6,12 @@ import ctypes
 from collections.abc import Sequence
 
 from minidock.kernel.notation import Renderer, choice, flags, literal
-from minidock.kernel.syscalls.seam import invoke
+from minidock.kernel.syscalls.seam import check_identities, invoke
 
 
 def setgroups(groups: Sequence[int]) -> None:
     """Set the supplementary groups. setgroups(2). Before setresgid and setresuid, which give up the right to."""
+    check_identities("setgroups", *groups)
     array = (ctypes.c_uint32 * len(groups))(*groups) if groups else None
     shown = "[" + ", ".join(map(str, groups)) + "]" if groups else "NULL"
     invoke("setgroups", len(groups), (array, literal(shown)))
@@ -18,6 +19,7 @@ def setgroups(groups: Sequence[int]) -> None:
 
 def setresgid(real: int, effective: int, saved: int) -> None:
     """Set all three group ids. setresuid(2)."""
+    check_identities("setresgid", real, effective, saved)
     invoke("setresgid", real, effective, saved)
 
 
@@ -27,6 +29,7 @@ def setresuid(real: int, effective: int, saved: int) -> None:
     Leaving user 0 empties the effective, permitted and ambient sets, unless the securebits say otherwise.
     EAGAIN when the new user would be over RLIMIT_NPROC.
     """
+    check_identities("setresuid", real, effective, saved)
     invoke("setresuid", real, effective, saved)
 
 
@@ -122,11 +125,6 @@ def bounding_drop(capability: int) -> None:
 _AMBIENT = choice(
     {1: "PR_CAP_AMBIENT_IS_SET", 2: "PR_CAP_AMBIENT_RAISE", 3: "PR_CAP_AMBIENT_LOWER", 4: "PR_CAP_AMBIENT_CLEAR_ALL"}
 )
-
-
-def ambient_is_set(capability: int) -> bool:
-    """Whether the capability would survive the exec of a program without file capabilities."""
-    return _prctl("PR_CAP_AMBIENT", (1, _AMBIENT), (capability, _CAPABILITY), 0, 0) == 1
 
 
 def ambient_raise(capability: int) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import os
-from errno import EIO
+from errno import EINVAL, EIO
 
 from minidock.errors import SystemCallFailed
 from minidock.kernel.notation import choice, flags, named, octal, quoted
-from minidock.kernel.syscalls.seam import Argument, Path, invoke
+from minidock.kernel.syscalls.seam import Argument, Path, check_identities, invoke
 
 AT_FDCWD = -100
 AT_SYMLINK_NOFOLLOW = 0x100
@@ -101,14 +101,6 @@ def openat2(directory: int, path: Path, open_flags: int, resolve: int, mode: int
     return invoke("openat2", at(directory), path, (how, render), ctypes.sizeof(how), operand=_named(path))
 
 
-def read(descriptor: int, size: int) -> bytes:
-    """Up to ``size`` bytes; none at the end of the file. read(2)."""
-    buffer = ctypes.create_string_buffer(size)
-    got = [0]
-    got[0] = invoke("read", descriptor, (buffer, lambda _: quoted(buffer.raw.rstrip(b"\0"))), size)
-    return buffer.raw[: got[0]]
-
-
 def write(descriptor: int, data: bytes, operand: str = "") -> int:
     """Write once; how many bytes were taken. ``operand`` names the file in an error. write(2)."""
     buffer = (ctypes.c_char * len(data)).from_buffer_copy(data) if data else None
@@ -140,7 +132,13 @@ _FILE_TYPES = {0o020000: "S_IFCHR", 0o060000: "S_IFBLK", 0o100000: "S_IFREG", 0o
 
 
 def mknodat(directory: int, path: Path, mode: int, device: int = 0) -> None:
-    """Make a device file, FIFO, socket or regular file: ``mode`` holds type and permissions. mknod(2)."""
+    """Make a device file, FIFO, socket or regular file: ``mode`` holds type and permissions. mknod(2).
+
+    EINVAL for a device number beyond the kernel's 12 bits of major and 20 bits of minor: it would cut off the rest,
+    and make another device.
+    """
+    if os.major(device) >= 1 << 12 or os.minor(device) >= 1 << 20:
+        raise SystemCallFailed("mknodat", f"{_named(path)}, {os.major(device)}:{os.minor(device)}", EINVAL)
 
     def render_mode(_: object) -> str:
         return f"{_FILE_TYPES.get(mode & 0o170000, '0')}|{octal(mode & 0o7777)}"
@@ -178,11 +176,13 @@ def renameat2(from_directory: int, source: Path, directory: int, path: Path, ren
 
 def fchownat(directory: int, path: Path, uid: int, gid: int, at_flags: int = AT_SYMLINK_NOFOLLOW) -> None:
     """Give the file to a user and a group, by default a link itself. Clears set-uid bits. chown(2)."""
+    check_identities("fchownat", uid, gid)
     invoke("fchownat", at(directory), path, uid, gid, (at_flags, _AT), operand=_named(path))
 
 
 def fchown(descriptor: int, uid: int, gid: int) -> None:
     """Give an open file to a user and a group. chown(2)."""
+    check_identities("fchown", uid, gid)
     invoke("fchown", descriptor, uid, gid)
 
 

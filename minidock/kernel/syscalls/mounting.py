@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from minidock.kernel.notation import choice, flags, named
+from minidock.kernel.notation import flags, named
 from minidock.kernel.syscalls.files import AT_EMPTY_PATH, at
 from minidock.kernel.syscalls.seam import Path, invoke
 
@@ -135,32 +135,3 @@ def mount_setattr(
 
     size = ctypes.sizeof(attributes)
     invoke("mount_setattr", at(directory), path, (at_flags, _AT_TREE), (attributes, render), size, acts_on=2)
-
-
-FSOPEN_CLOEXEC = 1
-FSMOUNT_CLOEXEC = 1
-FSCONFIG_SET_STRING = 1
-FSCONFIG_CMD_CREATE = 6
-
-
-def detached(filesystem: str, options: dict[str, str], attributes: int = 0) -> int:
-    """A new file system, mounted nowhere: nobody can shadow or replace it. Returns a descriptor of its root.
-
-    fsopen(2), fsconfig(2), fsmount(2), Linux 5.2.
-    """
-    context = invoke("fsopen", filesystem, (FSOPEN_CLOEXEC, flags({1: "FSOPEN_CLOEXEC"})))
-    try:
-        for key, value in options.items():
-            command = (FSCONFIG_SET_STRING, choice({FSCONFIG_SET_STRING: "FSCONFIG_SET_STRING"}))
-            invoke("fsconfig", context, command, key, value, 0, operand=f"{filesystem}, {key}={value}")
-        command = (FSCONFIG_CMD_CREATE, choice({FSCONFIG_CMD_CREATE: "FSCONFIG_CMD_CREATE"}))
-        invoke("fsconfig", context, command, None, None, 0, operand=f"{filesystem}, create")
-        cloexec = (FSMOUNT_CLOEXEC, flags({1: "FSMOUNT_CLOEXEC"}))
-        return invoke("fsmount", context, cloexec, (attributes, _ATTRIBUTES), operand=filesystem)
-    finally:
-        os.close(context)
-
-
-def private_procfs() -> int:
-    """A procfs of this process's pid namespace that no mount of anybody can cover: ``write_file(…, directory=fd)``."""
-    return detached("proc", {}, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)

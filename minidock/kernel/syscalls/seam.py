@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import time
 from errno import EINTR, EINVAL
 from typing import Final
@@ -28,6 +29,7 @@ NUMBERS: Final = {
     "capset": (126, 91),
     "chdir": (80, 49),
     "chroot": (161, 51),
+    "clone": (56, 220),
     "close_range": (436, 436),
     "dup3": (292, 24),
     "execve": (59, 221),
@@ -36,9 +38,6 @@ NUMBERS: Final = {
     "fchown": (93, 55),
     "fchownat": (260, 54),
     "fcntl": (72, 25),
-    "fsconfig": (431, 431),
-    "fsmount": (432, 432),
-    "fsopen": (430, 430),
     "fstatfs": (138, 44),
     "inotify_add_watch": (254, 27),
     "inotify_init1": (294, 26),
@@ -60,7 +59,6 @@ NUMBERS: Final = {
     "pivot_root": (155, 41),
     "prctl": (157, 167),
     "prlimit64": (302, 261),
-    "read": (0, 63),
     "readlinkat": (267, 78),
     "renameat2": (316, 276),
     "seccomp": (317, 277),
@@ -94,13 +92,17 @@ _libc.syscall.restype = ctypes.c_long
 
 def _numbers() -> dict[str, ctypes.c_long]:
     machine = os.uname().machine
-    if machine not in _MACHINES:
-        raise KernelFeatureMissing(f"no system call numbers for {machine}: this engine runs on x86_64 and aarch64")
+    # A 32-bit Python on a 64-bit kernel enters it by another door, with other numbers.
+    if machine not in _MACHINES or sys.maxsize < 1 << 32:
+        raise KernelFeatureMissing(
+            f"no system call numbers for {machine}: a 64-bit Python on x86_64 or aarch64 is needed"
+        )
     column = _MACHINES[machine]
     return {name: ctypes.c_long(numbers[column]) for name, numbers in NUMBERS.items()}
 
 
 _OWN_NUMBERS = _numbers()
+_ZERO = ctypes.c_long(0)
 
 
 def invoke(name: str, *arguments: Argument, acts_on: int = 6, operand: str = "") -> int:
@@ -111,20 +113,34 @@ def invoke(name: str, *arguments: Argument, acts_on: int = 6, operand: str = "")
 
     Raises :class:`SystemCallFailed`.
     """
-    values = [argument[0] if isinstance(argument, tuple) else argument for argument in arguments]
-    words = [_word(value) for value in values]
-    while True:
-        # C strings end at the first NUL: the kernel would silently act on another file than the one that was named.
-        has_nul = any(isinstance(word, bytes) and b"\0" in word for word in words)
+    words = [_word(argument[0] if isinstance(argument, tuple) else argument) for argument in arguments]
+    # C strings end at the first NUL: the kernel would silently act on another file than the one that was named.
+    error = EINVAL if any(isinstance(word, bytes) and b"\0" in word for word in words) else EINTR
+    # syscall(2) fills six registers; where we give less, it would take whatever lies on the stack.
+    words += [_ZERO] * (6 - len(words))
+    while error == EINTR:
         start = time.monotonic_ns()
-        result = -1 if has_nul else _libc.syscall(_OWN_NUMBERS[name], *words)
-        error = 0 if result != -1 else EINVAL if has_nul else ctypes.get_errno()
-        if announce.listeners and not has_nul:
+        result = int(_libc.syscall(_OWN_NUMBERS[name], *words))
+        error = ctypes.get_errno() if result == -1 else 0
+        if announce.listeners:
             _announce(name, arguments, result, error, start)
         if error == 0:
-            return int(result)
-        if error != EINTR:
-            raise SystemCallFailed(name, operand or ", ".join(render(arguments)[:acts_on]), error)
+            return result
+    raise SystemCallFailed(name, operand or ", ".join(render(arguments)[:acts_on]), error)
+
+
+def number(name: str) -> int:
+    """This machine's number of the call ``name``."""
+    return _OWN_NUMBERS[name].value
+
+
+def check_identities(name: str, *numbers: int) -> None:
+    """Users' and groups' numbers, or -1 for "as it is", must fit into 32 bits: EINVAL for the call ``name`` otherwise.
+
+    The kernel would cut off the rest, and 2**32 be root (CVE-2024-40635).
+    """
+    if not all(-1 <= value < (1 << 32) - 1 for value in numbers):
+        raise SystemCallFailed(name, ", ".join(map(str, numbers)), EINVAL)
 
 
 def render(arguments: tuple[Argument, ...]) -> tuple[str, ...]:
