@@ -176,9 +176,9 @@ class MakeWorkingDirectory(Step, frozen=True):
         try:
             os.close(inside.make_directory(context.root, self.path))
         except SystemCallFailed as error:
-            # Not to be made on a read-only root; and a path through a magic link is refused later, with a better name.
+            # On a read-only root the directory must be there already; magic links are refused when we go there.
             if error.errno_name not in ("EROFS", "ELOOP", "EXDEV"):
-                raise
+                raise InvalidSpec(f'mkdir of cwd ("{self.path}"): {(error.strerror or "").lower()}') from None
 
 
 def mount_root(mount: oci.Mount, path: str) -> MountOverlay:
