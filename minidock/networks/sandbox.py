@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
 from collections.abc import Callable
@@ -28,7 +29,8 @@ def inside(pid: int, work: Callable[[], T]) -> T:
     """Do ``work`` in the network namespace of process ``pid``, and return or raise what it does.
 
     setns(2) moves one thread. It is done by a new thread that ends afterwards, so that no thread of the daemon that
-    anybody else uses is ever in the wrong namespace, whatever happens here.
+    anybody else uses is ever in the wrong namespace, whatever happens here. Context variables are handed on to it, so a
+    listener (kernel.announce) can tell for whom a call is made.
     """
     outcome: Future[T] = Future()
 
@@ -44,7 +46,7 @@ def inside(pid: int, work: Callable[[], T]) -> T:
         except BaseException as error:
             outcome.set_exception(error)
 
-    thread = threading.Thread(target=enter, name=f"netns of {pid}")
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(enter,), name=f"netns of {pid}")
     thread.start()
     thread.join()
     return outcome.result()

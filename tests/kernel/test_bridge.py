@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -367,6 +368,22 @@ def test_without_nft(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_pa
     with pytest.raises(KernelFeatureMissing, match="apt install nftables"):
         Bridge(database, "minidock0").open()
     assert links() == ["lo"]
+
+
+def test_a_listener_knows_for_whom(bridge: Bridge, spawn: Spawn) -> None:
+    """Two connects at once in two threads: a context variable tells their calls apart, inside the namespaces too."""
+    container: ContextVar[str] = ContextVar("container")
+    told: dict[str, list[str]] = {"a": [], "b": []}
+
+    def connect(name: str, pid: int) -> None:
+        container.set(name)
+        bridge.connect(name, pid)
+
+    with listen(lambda call: told[container.get()].append(call.name)), ThreadPoolExecutor(2) as pool:
+        list(pool.map(connect, "ab", [spawn(), spawn()]))
+    made = [name for name in told["a"] if name.startswith("RTM_")]
+    assert made == ["RTM_NEWLINK", "RTM_NEWADDR", "RTM_NEWLINK", "RTM_NEWROUTE"]
+    assert told["a"] == told["b"]
 
 
 def test_what_is_announced_does_the_same_in_a_shell(database: Database, spawn: Spawn) -> None:
