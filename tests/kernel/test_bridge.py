@@ -374,13 +374,14 @@ def test_a_listener_knows_for_whom(bridge: Bridge, spawn: Spawn) -> None:
     """Two connects at once in two threads: a context variable tells their calls apart, inside the namespaces too."""
     container: ContextVar[str] = ContextVar("container")
     told: dict[str, list[str]] = {"a": [], "b": []}
+    pids = [spawn(), spawn()]
 
     def connect(name: str, pid: int) -> None:
         container.set(name)
         bridge.connect(name, pid)
 
     with listen(lambda call: told[container.get()].append(call.name)), ThreadPoolExecutor(2) as pool:
-        list(pool.map(connect, "ab", [spawn(), spawn()]))
+        list(pool.map(connect, "ab", pids))
     made = [name for name in told["a"] if name.startswith("RTM_")]
     assert made == ["RTM_NEWLINK", "RTM_NEWADDR", "RTM_NEWLINK", "RTM_NEWROUTE"]
     assert told["a"] == told["b"]
