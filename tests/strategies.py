@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from minidock.images.archive import CHARACTER, DIRECTORY, FIFO, FILE, HARDLINK, SYMLINK, Entry
 from minidock.oci import runtime as oci
 from minidock.oci.image import (
     DOCKER_INDEX,
@@ -164,4 +165,23 @@ def image_configs() -> st.SearchStrategy[ImageConfig]:
         config=defaults,
         rootfs=st.builds(RootFs, type=st.just("layers"), diff_ids=st.lists(digest_texts(), max_size=3)),
         history=st.lists(st.builds(History, created_by=st.text(max_size=5), empty_layer=st.booleans()), max_size=2),
+    )
+
+
+def archive_entries() -> st.SearchStrategy[Entry]:
+    """Entries of an archive, with names, numbers and attributes that no ustar header can hold among them."""
+    name = st.text("abc/é ", min_size=1, max_size=20).map(lambda text: f"x{text}") | st.just("n" * 300)
+    numbers = st.integers(0, 2**21 + 5) | st.just(2**31)
+    return st.builds(
+        Entry,
+        name=name,
+        type=st.sampled_from([FILE, HARDLINK, SYMLINK, CHARACTER, DIRECTORY, FIFO]),
+        mode=st.integers(0, 0o7777),
+        uid=numbers,
+        gid=numbers,
+        mtime_ns=st.integers(-(2**60), 2**62),
+        link=name,
+        xattrs=st.dictionaries(
+            st.sampled_from(["user.a", "security.capability"]), st.binary(min_size=1, max_size=30), max_size=2
+        ),
     )

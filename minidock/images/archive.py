@@ -89,6 +89,8 @@ class Reader:
         while block := self._next_block():
             fields = _HEADER.unpack(block)
             kind, size = fields[7], _number(fields[4])
+            if size < 0:
+                raise InvalidSpec("archive header holds a negative size")
             if kind in b"xgLK":
                 self._announce(kind, self._metadata(size), records, sparse)
                 continue

@@ -39,6 +39,14 @@ def read_elf(path: Path) -> Elf:
     data = path.read_bytes()
     if data[:6] != b"\x7fELF\x02\x01":
         raise InvalidSpec(f"{path} is no 64-bit ELF file")
+    try:
+        return _read(data, origin=str(path.resolve().parent))
+    except (struct.error, ValueError) as error:
+        raise InvalidSpec(f"{path} is a damaged ELF file: {error}") from error
+
+
+def _read(data: bytes, origin: str) -> Elf:
+    """``origin`` is the directory of the file, which its search path may name as ``$ORIGIN``."""
     headers = list(_program_headers(data))
     interpreter = "".join(
         data[offset : offset + size - 1].decode() for kind, offset, _, size in headers if kind == _PT_INTERP
@@ -51,7 +59,6 @@ def read_elf(path: Path) -> Elf:
         if tag == _DT_NEEDED:
             needed.append(_string(data, strings + value))
         elif tag in (_DT_RPATH, _DT_RUNPATH):
-            origin = str(path.resolve().parent)
             search += _string(data, strings + value).replace("$ORIGIN", origin).split(":")
     return Elf(interpreter, tuple(needed), tuple(search))
 
