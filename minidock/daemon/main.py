@@ -25,7 +25,7 @@ from minidock.daemon.api import server
 from minidock.daemon.config import Config, load, parse_host
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
-from minidock.errors import Conflict, Forbidden, KernelFeatureMissing, MinidockError, NotModified
+from minidock.errors import Conflict, Forbidden, InvalidInput, KernelFeatureMissing, MinidockError, NotModified
 from minidock.kernel import features, syscalls
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,7 @@ def main() -> None:
             level={"warn": "WARNING"}.get(config.log_level, config.log_level.upper()),
             format="%(asctime)s %(levelname)s %(name)s: %(message)s",
         )
+        logging.getLogger("asyncio").setLevel(logging.WARNING)  # at debug it tells which selector it uses
         asyncio.run(run(config))
     except MinidockError as error:
         sys.exit(f"minidockd: {error}")
@@ -72,8 +73,11 @@ async def run(config: Config) -> None:
 
 def _lock(root: Path) -> int:
     """Two daemons on one root would each believe to be the only writer. The kernel drops the lock when we die."""
-    root.mkdir(mode=0o711, parents=True, exist_ok=True)
-    descriptor = os.open(root / "minidockd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        root.mkdir(mode=0o711, parents=True, exist_ok=True)
+        descriptor = os.open(root / "minidockd.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise InvalidInput(f"cannot use {root}: {error.strerror}") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

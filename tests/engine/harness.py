@@ -127,10 +127,15 @@ class Daemon:
         cgroups = [path for path in Path("/sys/fs/cgroup").glob("**/minidock/*") if path.name in ids]
         assert not cgroups, cgroups
         assert not [*self.root.glob("exec/containers/*")]
-        links = subprocess.run([*self.inside(), "ip", "-o", "link"], capture_output=True, text=True).stdout
-        assert [line.split(":")[1].strip() for line in links.splitlines()] == ["lo"], links
+        # The kernel takes a container's link away with its network namespace, in its own time.
+        wait_for(lambda: self.links() == ["lo"], "its links to go")
         tables = subprocess.run([*self.inside(), "nft", "list", "tables"], capture_output=True, text=True).stdout
         assert tables == "", tables
+
+    def links(self) -> list[str]:
+        """The names of the network links in the daemon's namespace."""
+        shown = subprocess.run([*self.inside(), "ip", "-o", "link"], capture_output=True, text=True).stdout
+        return [line.split(":")[1].strip().partition("@")[0] for line in shown.splitlines()]
 
     # ------------------------------------------------------------------------------------------------- talking to it
 
