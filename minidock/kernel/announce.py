@@ -12,11 +12,11 @@ import errno as errno_names
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One system call, as strace would print it.
 
     ``args`` are in the kernel's own notation: ``("\\"proc\\"", "MS_NOSUID|MS_NODEV", "NULL")``. ``result`` is what the

@@ -8,9 +8,10 @@ container the bounding set is the wall; for others nothing is left, unless it is
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from errno import EINVAL
 from pathlib import Path
+
+from msgspec import Struct
 
 from minidock.errors import SystemCallFailed
 from minidock.kernel import syscalls
@@ -43,8 +44,7 @@ def names(value: int) -> list[str]:
     return [name for number, name in enumerate(NAMES) if value >> number & 1]
 
 
-@dataclass(frozen=True, slots=True)
-class Sets:
+class Sets(Struct, frozen=True):
     """The five sets of a thread, as masks. A capability counts only if it is effective."""
 
     effective: int = 0

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from minidock.errors import SystemCallFailed
 from minidock.kernel import namespaces, seccomp, syscalls
 
 
-@dataclass(frozen=True, slots=True)
-class Feature:
+class Feature(Struct, frozen=True):
     """One thing a kernel may have. ``required``: no container starts without it. ``remedy`` is how to get it."""
 
     name: str

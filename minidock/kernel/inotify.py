@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
 from types import TracebackType
+
+from msgspec import Struct
 
 from minidock.kernel import syscalls
 from minidock.kernel.notation import flags, named
@@ -25,8 +26,7 @@ _MASK = flags(named(globals(), "IN_"))
 _HEADER = struct.Struct("iIII")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Something happened to what ``watch`` stands for. ``name`` is that of an entry, when a directory is watched.
 
     IN_Q_OVERFLOW (watch -1) means that events were lost: look at everything again.

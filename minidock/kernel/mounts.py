@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from minidock.errors import InvalidSpec
 from minidock.kernel import syscalls
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(Struct, frozen=True):
     """One line of /proc/PID/mountinfo. proc_pid_mountinfo(5).
 
     ``root`` is the directory of the file system that is mounted at ``mount_point``: not ``/`` for a bind mount.
@@ -167,8 +167,7 @@ RECURSIVE_OPTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class MountOptions:
+class MountOptions(Struct, frozen=True):
     """A list of options, sorted by which system call each one is for.
 
     ``flags`` are for mount(2) itself, ``cleared`` those that were asked to be off (a remount must not keep them);

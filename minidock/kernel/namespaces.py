@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from minidock.errors import InvalidSpec, SystemCallFailed
 from minidock.kernel import syscalls
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Struct, frozen=True):
     """One kind of namespace: its name in the runtime-spec, its file in /proc/PID/ns, its flag for unshare(2)."""
 
     name: str
@@ -74,8 +74,7 @@ def same(one: str, other: str) -> bool:
     return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
 
-@dataclass(frozen=True, slots=True)
-class IdMapping:
+class IdMapping(Struct, frozen=True):
     """``size`` ids from ``container`` on, inside, are those from ``host`` on, outside."""
 
     container: int

@@ -16,11 +16,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from errno import ENOSYS, EPERM
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from minidock.errors import InvalidSpec
 from minidock.kernel import syscalls
@@ -67,8 +68,7 @@ _NOT_A_CALL = 0xFFFFFFFF  # a tracer writes -1 into the number to skip a call: i
 _ARM_PRIVATE = 0xF0000  # where arm's private calls begin (cacheflush, set_tls), far above all others
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(Struct, frozen=True):
     """A test of one argument, as unsigned 64-bit number. ``MASKED_EQ``: argument & value == value_two."""
 
     index: int
@@ -77,8 +77,7 @@ class Condition:
     value_two: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """The kernel's ``answer`` to these calls, when all conditions hold."""
 
     names: tuple[str, ...]
@@ -86,8 +85,7 @@ class Rule:
     conditions: tuple[Condition, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
+class Profile(Struct, frozen=True):
     """A ``linux.seccomp`` object, checked. ``unknown_answer`` is for calls younger than the profile."""
 
     default_answer: int

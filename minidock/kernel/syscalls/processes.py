@@ -7,7 +7,8 @@ import os
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from minidock.errors import SystemCallFailed
 from minidock.kernel import announce
@@ -123,8 +124,7 @@ def pidfd_send_signal(pidfd: int, signal_number: int) -> None:
     invoke("pidfd_send_signal", pidfd, (signal_number, _SIGNALS), None, 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Exit:
+class Exit(Struct, frozen=True):
     """How a child ended: ``code`` is its exit code, or 128 + the signal, as shells and Docker count."""
 
     pid: int
