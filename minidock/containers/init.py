@@ -19,6 +19,7 @@ import msgspec
 from minidock.containers.steps import Context, Step, WaitForStart
 from minidock.containers.wire import Failure
 from minidock.errors import MinidockError
+from minidock.kernel import syscalls
 
 TURN = b"turn"
 CONSOLE = b"console"
@@ -110,6 +111,22 @@ def take(steps: Sequence[Step], context: Context, relays: tuple[Relay, Relay], s
                 return
     finally:
         childs.close()
+
+
+def run(steps: Sequence[Step], context: Context) -> int:
+    """Take any list of steps that starts a child and ends in a program; wait for it; its exit code.
+
+    This is all that a runtime is without its book-keeping. The program may see, or change, whatever the steps leave it.
+    """
+    relays = Relay.pair()
+    try:
+        take(steps, context, relays)
+        return syscalls.wait_for(context.child).code
+    finally:
+        relays[0].close()
+        if context.cgroup is not None:
+            context.cgroup.kill()
+            context.cgroup.delete()
 
 
 def _be_the_parent(steps: Sequence[Step], context: Context, relay: Relay, story: Story) -> None:

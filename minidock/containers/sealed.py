@@ -1,9 +1,9 @@
 """An interpreter that no container can overwrite.
 
-Until a new process in a container execs, its ``/proc/PID/exe`` is our interpreter: a file of the host. A container that
-gets hold of it could, once nobody runs it any more, write into it, and so run its own code as the host's root
-(CVE-2019-5736). So whoever makes processes inside containers runs from a copy in memory, which is sealed: not even root can
-write to it. runc does the same with itself.
+Until a new process in a container execs, its ``/proc/PID/exe`` is our interpreter: a file of the host. A container
+that gets hold of it could, once nobody runs it any more, write into it, and so run its own code as the host's root
+(CVE-2019-5736). So whoever makes processes inside containers runs from a copy in memory, which is sealed: not even root
+can write to it. runc does the same with itself.
 
 Source: memfd_create(2), fcntl(2) F_ADD_SEALS, fexecve(3).
 """

@@ -49,23 +49,27 @@ def found(root: int, path: str) -> Iterator[int | None]:
 
 
 def make_directory(root: int, path: str, resolve: int = RESOLVE) -> int:
-    """A descriptor of the directory ``path``; what is missing of it is made, owned by whoever we are now."""
+    """A descriptor of the directory ``path``; what is missing of it is made, owned by whoever we are now.
+
+    A link to what does not exist yet (``/var/run`` to ``/run``) is followed, inside the root, and its target made.
+    """
     here = find(root, ".", resolve)
     walked = ""
-    for name in path.split("/"):
-        if name in ("", "."):
-            continue
-        walked += f"/{name}"
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    for index, name in enumerate(parts):
         try:
-            below = find(root, walked, resolve)
+            below = find(root, f"{walked}/{name}", resolve)
         except SystemCallFailed as error:
             if error.errno_name != "ENOENT" or name == "..":
                 raise
-            # A dangling link is ENOENT too; mkdirat then fails with EEXIST, rather than follow it.
+            target = _behind_link(here, name, walked)
+            if target is not None:
+                os.close(here)
+                return make_directory(root, "/".join([target, *parts[index + 1 :]]), resolve)
             syscalls.mkdirat(here, name)
-            below = find(root, walked, resolve)
+            below = find(root, f"{walked}/{name}", resolve)
         os.close(here)
-        here = below
+        here, walked = below, f"{walked}/{name}"
     return here
 
 
@@ -77,10 +81,27 @@ def make_file(root: int, path: str) -> int:
     parent, name = split(path)
     directory = make_directory(root, parent)
     try:
+        target = _behind_link(directory, name, parent)
+        if target is not None:
+            return make_file(root, target)
         os.close(syscalls.openat(directory, name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o755))
         return find(root, path)
     finally:
         os.close(directory)
+
+
+def _behind_link(directory: int, name: str, parent: str) -> str | None:
+    """Where a link in ``directory``, which is ``parent`` inside the root, leads to; None when it is no link.
+
+    Links in circles never come here: for them the kernel's walk answers ELOOP and not ENOENT.
+    """
+    try:
+        target = syscalls.readlinkat(directory, name)
+    except SystemCallFailed as error:
+        if error.errno_name in ("EINVAL", "ENOENT"):
+            return None
+        raise
+    return target if target.startswith("/") else f"{parent}/{target}"
 
 
 def split(path: str) -> tuple[str, str]:
