@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import mmap
 import os
 import signal
 import socket
@@ -152,3 +153,45 @@ def test_actions_are_asked_for_by_name() -> None:
     """The kernel says which actions it knows."""
     assert syscalls.seccomp_action_available(seccomp.KILL_PROCESS)
     assert not syscalls.seccomp_action_available(0x12340000)
+
+
+# mov eax, edi; mov ebx, esi; mov ecx, edx; xor edx, edx; int 0x80: a call through the entrance of 32-bit programs.
+# rbx is the caller's, so it is kept on the stack.
+_INT_80 = bytes.fromhex("53 89 f8 89 f3 89 d1 31 d2 cd 80 5b c3")
+
+
+def _call_as_32_bit(number: int, first: int = 0, second: int = 0) -> int:
+    """Make an i386 system call from this 64-bit process: what an attacker in a container would do first."""
+    page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write(_INT_80)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_int)(address)
+    return int(function(number, first, second))
+
+
+# Only x86 has three entrances into one kernel.
+if os.uname().machine == "x86_64":
+
+    def test_the_other_entrances_are_shut_too() -> None:
+        """The i386 and x32 numbers of a denied call are denied, and those of an allowed one allowed."""
+        program = _compile(default_profile(_DOCKERS))
+        tables = seccomp.numbers()
+        names = ("mount", "unshare", "keyctl", "clone3", "socketcall", "getpid")
+
+        def work(filtered: bool) -> tuple[dict[str, int], list[int], dict[str, int]]:
+            if filtered:
+                seccomp.load(program)
+            i386 = {name: -_call_as_32_bit(tables["x86"][name]) for name in names}
+            families = (socket.AF_ALG, socket.AF_VSOCK, socket.AF_INET)
+            sockets = [_call_as_32_bit(tables["x86"]["socket"], family, socket.SOCK_DGRAM) for family in families]
+            x32 = {name: _errno(tables["x32"][name]) for name in ("mount", "clone3", "getpid")}
+            return i386, sockets, x32
+
+        unfiltered, _, x32_exists = inside(work, False)
+        i386, sockets, x32 = inside(work, True)
+        assert unfiltered.pop("getpid") < 0 and i386.pop("getpid") < 0  # a pid, the sign turned
+        assert (unfiltered["mount"], unfiltered["unshare"]) == (errno.EFAULT, 0)
+        assert i386 == {name: errno.ENOSYS if name == "clone3" else errno.EPERM for name in names[:-1]}
+        assert sockets[:2] == [-errno.EPERM, -errno.EPERM] and sockets[2] > 0
+        # Where the kernel has no x32 an allowed call is unknown; a denied one is denied before that is asked.
+        assert x32 == {"mount": errno.EPERM, "clone3": errno.ENOSYS, "getpid": x32_exists["getpid"]}
