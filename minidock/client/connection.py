@@ -1,7 +1,7 @@
-"""HTTP to the daemon, over a unix or TCP socket.
+"""Requests to the daemon, over a unix or TCP socket.
 
-h11 knows the protocol and nothing of sockets; this module knows sockets. A :class:`Client` speaks one version of the
-API, agreed upon by ``HEAD /_ping``, and turns answers of 400 and more into :class:`~minidock.errors.ErrorFromDaemon`.
+A :class:`Client` speaks one version of the API, agreed upon by ``HEAD /_ping``, and turns answers of 400 and more into
+:class:`~minidock.errors.ErrorFromDaemon`.
 
 A connection is used for one request after another while answers are read to their end. Two kinds of answer keep their
 connection for longer: a stream (logs, progress, wait), which the reader takes as it comes, and a *hijacked* one
@@ -16,13 +16,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-import h11
-
+from minidock.client.http1 import Connection
 from minidock.errors import DaemonUnreachable, ErrorFromDaemon, InvalidInput
 
 DEFAULT_HOST = "unix:///run/minidock.sock"
 API_VERSION = (1, 44)
-PIECE = 256 * 1024
 
 
 class Address(NamedTuple):
@@ -70,32 +68,28 @@ class Address(NamedTuple):
 class Response:
     """An answer whose status and headers are known. The body is read once: ``read``, ``json`` or ``pieces``."""
 
-    def __init__(self, client: Client, connection: Connection, head: h11.Response | h11.InformationalResponse) -> None:
-        self.status = head.status_code
-        self.headers = {name.decode(): value.decode("latin-1") for name, value in head.headers}
+    def __init__(self, client: Client, connection: Connection, method: str) -> None:
+        self.status, self.headers = connection.head()
         self._client = client
         self._connection = connection
+        self._method = method
 
     def fileno(self) -> int:
         """The socket, for ``poll``: readable when there is more to read."""
         return self._connection.socket.fileno()
 
     def ready(self) -> bool:
-        """Whether some of the body (or its end) is already here. If not, ``receive`` when the socket is readable."""
-        return self._connection.peek()
+        """Whether some of the body has come already: it may have come with the head, and the socket stays silent."""
+        return bool(self._connection.buffer)
 
     def receive(self) -> None:
-        """Take from the socket what is there, without waiting for more."""
-        self._connection.receive()
+        """Take from the socket what is there, without waiting for more. Raises DaemonUnreachable at its end."""
+        if not self._connection.receive():
+            raise self._client.address.unreachable()
 
     def pieces(self) -> Iterator[bytes]:
         """The body, as it comes. Raises DaemonUnreachable when the connection breaks."""
-        while True:
-            event = self._connection.next_event()
-            if isinstance(event, h11.Data):
-                yield bytes(event.data)
-            elif isinstance(event, h11.EndOfMessage):
-                break
+        yield from self._connection.body(self._method, self.status, self.headers)
         self._client.give_back(self._connection)
 
     def read(self) -> bytes:
@@ -116,51 +110,9 @@ class Response:
         if rest.strip():
             yield json.loads(rest)
 
-    def close(self) -> None:
-        """Hang up: for a stream that is not read to its end."""
-        self._connection.socket.close()
-
-
-class Connection:
-    """One socket, and what h11 knows about it."""
-
-    def __init__(self, address: Address) -> None:
-        self.address = address
-        self.socket = address.connect()
-        self.http = h11.Connection(h11.CLIENT)
-        self._ahead: Any = h11.NEED_DATA
-
-    def send(self, event: h11.Request | h11.Data | h11.EndOfMessage) -> None:
-        """Put an event on the wire. Raises DaemonUnreachable."""
-        try:
-            self.socket.sendall(self.http.send(event) or b"")
-        except OSError:
-            raise self.address.unreachable() from None
-
-    def next_event(self) -> Any:
-        """The next event from the daemon. Raises DaemonUnreachable."""
-        while not self.peek():
-            self.receive()
-        event, self._ahead = self._ahead, h11.NEED_DATA
-        if isinstance(event, h11.ConnectionClosed):
-            raise DaemonUnreachable(f"the minidock daemon at {self.address.text} closed the connection")
-        return event
-
-    def peek(self) -> bool:
-        """Whether the next event is here. h11 may hold it already, and then the socket stays silent."""
-        if self._ahead is h11.NEED_DATA:
-            try:
-                self._ahead = self.http.next_event()
-            except h11.ProtocolError as error:
-                raise DaemonUnreachable(f"the minidock daemon at {self.address.text} broke off: {error}") from None
-        return self._ahead is not h11.NEED_DATA
-
-    def receive(self) -> None:
-        """One read from the socket, for h11 to make events of."""
-        try:
-            self.http.receive_data(self.socket.recv(PIECE))
-        except OSError as error:
-            raise DaemonUnreachable(f"the minidock daemon at {self.address.text} broke off: {error}") from None
+    def hijack(self) -> Hijacked:
+        """What was an HTTP connection, after ``101 UPGRADED``."""
+        return Hijacked(self._connection.socket, self._connection.buffer)
 
 
 class Client:
@@ -208,40 +160,27 @@ class Client:
         """Turn a request's connection into a stream of bytes in both directions. Raises as ``request`` does."""
         upgrade = {"Connection": "Upgrade", "Upgrade": "tcp"}
         response = self.request("POST", path, query, body, upgrade)
-        connection = response._connection
         if response.status != 101:
             raise DaemonUnreachable(f"unable to upgrade to tcp, received {response.status}")
-        return Hijacked(connection.socket, connection.http.trailing_data[0])
+        return response.hijack()
 
     def give_back(self, connection: Connection) -> None:
         """A connection whose answer was read to its end may carry the next request."""
-        if connection.http.our_state is h11.DONE and connection.http.their_state is h11.DONE and self._idle is None:
-            connection.http.start_next_cycle()
+        if connection.reusable and self._idle is None:
             self._idle = connection
         else:
             connection.socket.close()
 
     def _send(self, method: str, target: str, body: Any, headers: Mapping[str, str]) -> Response:
-        connection, self._idle = self._idle or Connection(self.address), None
-        head = [("Host", "minidock"), ("User-Agent", "minidock"), *headers.items()]
-        if isinstance(body, Iterator):
-            head.append(("Transfer-Encoding", "chunked"))
-            content: Iterator[bytes] = body
-        else:
-            data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-            if body is not None and not isinstance(body, bytes):
-                head.append(("Content-Type", "application/json"))
-            if data or method == "POST":
-                head.append(("Content-Length", str(len(data))))
-            content = iter([data] if data else [])
-        connection.send(h11.Request(method=method, target=target, headers=head))
-        for piece in content:
-            connection.send(h11.Data(data=piece))
-        connection.send(h11.EndOfMessage())
-        event = connection.next_event()
-        while isinstance(event, h11.InformationalResponse) and event.status_code != 101:
-            event = connection.next_event()
-        return Response(self, connection, event)
+        connection, self._idle = self._idle or Connection(self.address.connect(), self.address.text), None
+        fields = dict(headers)
+        if body is None:
+            body = b""
+        elif not isinstance(body, (bytes, Iterator)):
+            fields["Content-Type"] = "application/json"
+            body = json.dumps(body).encode()
+        connection.send(method, target, fields, body)
+        return Response(self, connection, method)
 
 
 class Hijacked(NamedTuple):

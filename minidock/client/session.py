@@ -16,7 +16,8 @@ from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from minidock.client import terminal
-from minidock.client.connection import PIECE, Hijacked, Response
+from minidock.client.connection import Hijacked, Response
+from minidock.client.http1 import PIECE
 from minidock.client.streams import Frames, Raw
 from minidock.errors import MinidockError
 

@@ -10,9 +10,10 @@ from typing import Any
 from minidock.client import pulling, table
 from minidock.client.commands.containers import for_each
 from minidock.client.commands.ps import FILTER, FORMAT, NO_TRUNC, filters
-from minidock.client.connection import PIECE, segment
+from minidock.client.connection import segment
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flag, Flags
+from minidock.client.http1 import PIECE
 from minidock.client.template import Record
 from minidock.errors import InvalidInput
 from minidock.units import SECOND, human_duration, human_size, local_time
