@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import shutil
 import signal
 import time
@@ -26,13 +27,17 @@ from minidock.daemon.defaults import STOP_SIGNAL, STOP_TIMEOUT
 from minidock.daemon.engine import Engine
 from minidock.daemon.records import Record, State
 from minidock.daemon.signals import signal_number
-from minidock.errors import Conflict, InvalidInput, MinidockError, NotModified
+from minidock.errors import Conflict, InvalidInput, MinidockError, NotModified, ShimGone
 from minidock.kernel import cgroups
 from minidock.messages import ContainerCreate
 from minidock.oci import runtime as oci
 
+log = logging.getLogger(__name__)
+
 START_FAILED = 128
 """Docker's exit code for a container that could not be started, when nothing better is known."""
+LOST = 255
+"""And for one of whose end nobody knows."""
 
 
 async def create(engine: Engine, request: ContainerCreate, name: str, explain: bool = False) -> Container:
@@ -155,7 +160,11 @@ def watch(engine: Engine, container: Container, shim: Shim) -> None:
 
 
 async def _watch(engine: Engine, container: Container, shim: Shim) -> None:
-    ended = await shim.wait()
+    try:
+        ended = await shim.wait()
+    except MinidockError as error:
+        log.error("%s has ended, nobody knows how: %s", container.name, error)
+        ended = Exit(LOST, finished_ns=time.time_ns(), error=str(error))
     async with container.lock:
         await shim.close()
         container.shim = None
@@ -203,20 +212,30 @@ async def kill(engine: Engine, container: Container, sent: str, within: int | No
     """
     number = signal_number(sent)
     shim, exited = container.living_shim(), container.next_exit
-    await shim.kill(number)
+    must_end = within is not None or number == signal.SIGKILL
+    try:
+        await shim.kill(number)
+    except (Conflict, ShimGone):
+        # It has ended in this very moment: whoever wants it to end has that.
+        if not must_end:
+            raise
     engine.tell(container, "kill", signal=str(number))
-    if (container.record.state.status == "paused" and number == signal.SIGKILL) or within is not None:
+    if must_end:
         await _thaw(container)
-    if number == signal.SIGKILL:
+        await _see_the_end(engine, container, shim, exited, within if number != signal.SIGKILL else -1)
+
+
+async def _see_the_end(
+    engine: Engine, container: Container, shim: Shim, exited: asyncio.Future[int], within: int | None
+) -> None:
+    """Wait for the end of the run; after ``within`` seconds (never, when it is negative) send SIGKILL to all of it."""
+    try:
+        await asyncio.wait_for(asyncio.shield(exited), None if within is None or within < 0 else within)
+    except TimeoutError:
+        with contextlib.suppress(Conflict, ShimGone):
+            await shim.kill(signal.SIGKILL, everyone=True)
+            engine.tell(container, "kill", signal="9")
         await asyncio.shield(exited)
-    elif within is not None:
-        try:
-            await asyncio.wait_for(asyncio.shield(exited), None if within < 0 else within)
-        except TimeoutError:
-            with contextlib.suppress(MinidockError):
-                await shim.kill(signal.SIGKILL, everyone=True)
-                engine.tell(container, "kill", signal="9")
-            await asyncio.shield(exited)
 
 
 async def restart(engine: Engine, container: Container, seconds: int | None = None, sent: str = "") -> None:

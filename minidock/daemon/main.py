@@ -37,11 +37,9 @@ def main() -> None:
         config = load()
         if os.geteuid() != 0:
             raise Forbidden("minidockd needs to run as root: it makes namespaces, mounts and cgroups")
-        logging.basicConfig(
-            level={"warn": "WARNING"}.get(config.log_level, config.log_level.upper()),
-            format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        )
-        logging.getLogger("asyncio").setLevel(logging.WARNING)  # at debug it tells which selector it uses
+        # Others' libraries (pyroute2, asyncio) tell at debug what only their authors want to know.
+        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        logging.getLogger("minidock").setLevel("WARNING" if config.log_level == "warn" else config.log_level.upper())
         asyncio.run(run(config))
     except MinidockError as error:
         sys.exit(f"minidockd: {error}")
@@ -57,18 +55,36 @@ async def run(config: Config) -> None:
         _leave_mount_namespace()
         engine = Engine(config, launcher)
         try:
-            await _start(engine)
-            runner = await server.listen(engine, config)
-            _tell_service_manager("READY=1")
-            log.info("ready: data in %s, state in %s", config.data_root, config.exec_root)
-            await asked_to_end.wait()
-            await _stop(engine, runner)
+            await _with_network(engine, asked_to_end)
         finally:
             await asyncio.to_thread(engine.database.close)
     finally:
         await launcher.close()
         for lock in locks:
             os.close(lock)
+
+
+async def _with_network(engine: Engine, asked_to_end: asyncio.Event) -> None:
+    if engine.bridge is None:
+        await _serve(engine, asked_to_end)
+        return
+    await asyncio.to_thread(engine.bridge.open)
+    try:
+        await _serve(engine, asked_to_end)
+    finally:
+        # Containers that go on (--live-restore) keep their network.
+        if not any(record.running for record in engine.records.all()):
+            await asyncio.to_thread(engine.bridge.close)
+
+
+async def _serve(engine: Engine, asked_to_end: asyncio.Event) -> None:
+    """From recovery to the end of the last container."""
+    await recovery.recover(engine)
+    runner = await server.listen(engine, engine.config)
+    _tell_service_manager("READY=1")
+    log.info("ready: data in %s, state in %s", engine.config.data_root, engine.config.exec_root)
+    await asked_to_end.wait()
+    await _stop(engine, runner)
 
 
 def _lock(root: Path) -> int:
@@ -105,14 +121,8 @@ def _leave_mount_namespace() -> None:
     syscalls.mount("", "/", "", syscalls.MS_REC | syscalls.MS_SLAVE)
 
 
-async def _start(engine: Engine) -> None:
-    if engine.bridge is not None:
-        await asyncio.to_thread(engine.bridge.open)
-    await recovery.recover(engine)
-
-
 async def _stop(engine: Engine, runner: web.AppRunner) -> None:
-    """As Docker: no more clients, containers stopped (each in its own time) unless --live-restore, network gone."""
+    """As Docker: no more clients, then containers stopped, each in its own time, unless --live-restore."""
     for site in list(runner.sites):
         await site.stop()
     for path in (parse_host(host) for host in engine.config.hosts):
@@ -121,9 +131,6 @@ async def _stop(engine: Engine, runner: web.AppRunner) -> None:
     if not engine.config.live_restore:
         await asyncio.gather(*(_end(engine, container) for container in list(engine.containers.values())))
     await runner.cleanup()
-    still_running = any(container.record.running for container in engine.containers.values())
-    if engine.bridge is not None and not still_running:
-        await asyncio.to_thread(engine.bridge.close)
 
 
 async def _end(engine: Engine, container: Container) -> None:

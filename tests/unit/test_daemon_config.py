@@ -1,0 +1,82 @@
+"""The daemon's options: two places, no contradictions, no typing mistakes, nobody from outside."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minidock.daemon.config import load, parse_host
+from minidock.errors import InvalidInput
+
+
+def write(directory: Path, document: object) -> str:
+    """A configuration file with this content; its path."""
+    path = directory / "daemon.json"
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+def test_flags_and_file_add_up(tmp_path: Path) -> None:
+    """What only one of the two says is taken from it, the rest are defaults."""
+    file = write(tmp_path, {"data-root": "/somewhere", "insecure-registries": ["r:5000"], "live-restore": True})
+    config = load(["--config-file", file, "-H", "unix:///a", "-H", "tcp://127.0.0.1:1", "--bip", "10.1.0.1/24"])
+    assert config.hosts == ["unix:///a", "tcp://127.0.0.1:1"]
+    assert (config.data_root, config.exec_root) == (Path("/somewhere"), Path("/run/minidock"))
+    assert config.insecure_registries == ["r:5000"] and config.live_restore and config.bip == "10.1.0.1/24"
+
+
+def test_both_is_a_conflict(tmp_path: Path) -> None:
+    """As Docker says it, with both values."""
+    file = write(tmp_path, {"data-root": "/a"})
+    with pytest.raises(InvalidInput, match=r"both as a flag and in .*: data-root: \(from flag: /b, from file: /a\)"):
+        load(["--config-file", file, "--data-root", "/b"])
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ({"data-rot": "/a"}, "don't match any configuration option: data-rot"),
+        ({"data-root": 7}, "data-root must be a str"),
+        ({"hosts": "unix:///a"}, "hosts must be a list of strings"),
+        ({"insecure-registries": [1]}, "insecure-registries must be a list of strings"),
+        ({"live-restore": "yes"}, "live-restore must be a bool"),
+        ({"log-level": "loud"}, "log-level 'loud' is none of"),
+        ({"bip": "nonsense"}, "bip 'nonsense'"),
+        ({"hosts": ["tcp://0.0.0.0:2375"]}, "would give root on this machine"),
+        ([], "not a JSON object"),
+    ],
+)
+def test_a_mistake_in_the_file_is_one_line(tmp_path: Path, document: object, text: str) -> None:
+    """Named, and never ignored."""
+    with pytest.raises(InvalidInput, match=text) as caught:
+        load(["--config-file", write(tmp_path, document)])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_was_named_has_to_be_there(tmp_path: Path) -> None:
+    """The default one need not."""
+    with pytest.raises(InvalidInput, match="no such configuration file"):
+        load(["--config-file", str(tmp_path / "missing.json")])
+
+
+@given(st.ip_addresses())
+def test_only_loopback_is_listened_on(address: object) -> None:
+    """Whoever reaches the API is root: any other address is refused, in whatever form it comes."""
+    host = f"[{address}]" if ":" in str(address) else str(address)
+    if getattr(address, "is_loopback", False):
+        assert parse_host(f"tcp://{host}:1") == (str(address), 1)
+    else:
+        with pytest.raises(InvalidInput, match="would give root"):
+            parse_host(f"tcp://{host}:1")
+
+
+@pytest.mark.parametrize("host", ["", "x", "unix://", "unix://host/x", "http://127.0.0.1", "tcp://", "tcp://example.com:1",
+                                  "tcp://127.0.0.1:99999", "fd://"])  # fmt: skip
+def test_hosts_that_are_none_are_refused(host: str) -> None:
+    """Names are no addresses: what they mean may change after the check."""
+    with pytest.raises(InvalidInput):
+        parse_host(host)
