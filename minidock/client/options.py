@@ -19,6 +19,12 @@ def _memory_swap(text: str) -> int:
     return -1 if text == "-1" else parse_size(text)
 
 
+def _capability(text: str) -> str:
+    """``net_admin`` as ``CAP_NET_ADMIN``; ``ALL`` is all of them."""
+    name = text.strip().upper()
+    return name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"
+
+
 def _stream(text: str) -> str:
     if text.lower() not in ("stdin", "stdout", "stderr"):
         raise InvalidInput("valid streams are STDIN, STDOUT and STDERR")
@@ -77,8 +83,8 @@ def _mount_field(mount: dict[str, Any], name: str, value: str, field: str) -> No
 FLAGS = (
     Flag("add-host", "", "list", "Add a custom host-to-IP mapping (host:ip)"),
     Flag("attach", "a", "list", "Attach to STDIN, STDOUT or STDERR", convert=_stream),
-    Flag("cap-add", "", "list", "Add Linux capabilities"),
-    Flag("cap-drop", "", "list", "Drop Linux capabilities"),
+    Flag("cap-add", "", "list", "Add Linux capabilities", convert=_capability),
+    Flag("cap-drop", "", "list", "Drop Linux capabilities", convert=_capability),
     Flag("cgroup-parent", "", "string", "Optional parent cgroup for the container"),
     Flag("cgroupns", "", "string", "Cgroup namespace to use (host|private)"),
     Flag("cidfile", "", "string", "Write the container ID to the file"),

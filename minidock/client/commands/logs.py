@@ -37,6 +37,8 @@ def moment(text: str) -> str | None:
     """A ``--since`` or ``--until`` as the API takes it: seconds since 1970, with nanoseconds. Raises InvalidInput."""
     if not text:
         return None
+    if text.replace(".", "", 1).isdigit():
+        return text
     nanoseconds = parse_time(text, time.time_ns())
     return f"{nanoseconds // SECOND}.{nanoseconds % SECOND:09d}"
 
