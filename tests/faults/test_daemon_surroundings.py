@@ -1,0 +1,170 @@
+"""The daemon where something is missing, full, or in the way: one line, and nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engine.harness import Daemon, running_daemon, tiny_archive
+
+pytestmark = pytest.mark.root
+
+MINIDOCKD = [sys.executable, "-m", "minidock.daemon.main"]
+
+
+def refused(command: list[str], **options: object) -> str:
+    """The one line with which a daemon refuses to start."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, **options)  # type: ignore[call-overload]
+    assert done.returncode == 1 and done.stderr.startswith("minidockd: ") and len(done.stderr.splitlines()) == 1, done
+    line: str = done.stderr
+    return line
+
+
+def test_not_root_is_told(tmp_path: Path) -> None:
+    """And nothing is made, not even a directory."""
+    # The interpreter may lie where nobody else can read: everything is imported before the rights are given up.
+    script = "import os; from minidock.daemon.main import main; os.setresuid(65534, 65534, 65534); main()"
+    line = refused([sys.executable, "-c", script, "--data-root", f"{tmp_path}/d"])
+    assert "needs to run as root" in line and [*tmp_path.iterdir()] == []
+
+
+def test_a_host_that_gives_root_away_is_refused(tmp_path: Path) -> None:
+    """Anything but loopback needs TLS, which is not here yet."""
+    assert "would give root on this machine" in refused([*MINIDOCKD, "-H", "tcp://0.0.0.0:2375"])
+
+
+def test_a_foreign_bridge_is_left_alone() -> None:
+    """A link of that name that is not ours: the daemon says so, and touches nothing."""
+    with tempfile.TemporaryDirectory(prefix="minidock-test-") as directory:
+        daemon = Daemon(Path(directory))
+        (Path(directory) / "daemon.json").write_text("{}")
+        try:
+            link = ["ip", "link", "add", "minidocktest0", "type", "bridge"]
+            subprocess.run([*daemon.inside(), *link], check=True)
+            line = refused([*daemon.inside(), *MINIDOCKD, *daemon.arguments()], env=daemon.environment)
+            assert "not ours" in line and sorted(daemon.links()) == ["lo", "minidocktest0"]
+            subprocess.run([*daemon.inside(), "ip", "link", "del", "minidocktest0"], check=True)
+        finally:
+            daemon.close()
+
+
+@contextlib.contextmanager
+def daemon_on_a_small_disk(size: str) -> Iterator[Daemon]:
+    """Its data root is a tmpfs of this size, in a mount namespace of its own: nothing to take down afterwards."""
+
+    class Small(Daemon):
+        def inside(self) -> list[str]:
+            mount = f"mkdir -p {self.root}/data && mount -t tmpfs -o size={size} tmpfs {self.root}/data"
+            return [*super().inside(), "unshare", "--mount", "--", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+
+    with tempfile.TemporaryDirectory(prefix="minidock-test-") as directory:
+        daemon = Small(Path(directory))
+        (Path(directory) / "daemon.json").write_text("{}")
+        try:
+            daemon.start()
+            yield daemon
+        finally:
+            daemon.close()
+
+
+def test_a_full_disk_is_told_and_survived() -> None:
+    """An import that does not fit leaves no image; a container that fills the disk gets ENOSPC; the daemon goes on."""
+    with daemon_on_a_small_disk("16m") as daemon:
+        daemon.ok("import", "-", "tiny", input=tiny_archive())
+        script = "dd if=/dev/zero of=/big bs=1M count=100; echo code $?; rm /big"
+        done = daemon.docker("run", "--rm", "tiny", "sh", "-c", script)
+        assert "No space left on device" in done.stderr and "code 1" in done.stdout
+        large = _archive_of(30_000_000)
+        failed = daemon.docker("import", "-", "large", input=large)
+        assert failed.returncode == 1 and "space" in failed.stderr.lower() and len(failed.stderr.splitlines()) == 1
+        assert daemon.ok("images", "-q", "large") == ""
+        assert daemon.ok("run", "--rm", "tiny", "echo", "still fine") == "still fine"
+
+
+def _archive_of(size: int) -> bytes:
+    """A tar archive with one file of random bytes."""
+    import io
+    import tarfile
+
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        header = tarfile.TarInfo("big")
+        header.size = size
+        archive.addfile(header, io.BytesIO(os.urandom(size)))
+    return made.getvalue()
+
+
+def test_live_restore_leaves_containers_running() -> None:
+    """With --live-restore a stop of the daemon is no stop of containers; network and names stay."""
+    with running_daemon("--live-restore") as daemon:
+        container = daemon.ok("run", "-d", "tiny", "sleep", "1000")
+        pid = daemon.inspect(container)["State"]["Pid"]
+        daemon.stop()
+        assert Path(f"/proc/{pid}").exists() and "minidocktest0" in daemon.links()
+        daemon.start()
+        assert daemon.inspect(container)["State"]["Pid"] == pid
+        assert daemon.ok("exec", container, "echo", "here") == "here"
+
+
+def test_tcp_on_loopback_and_a_group_for_the_socket() -> None:
+    """A second address is served too; the socket belongs to the group that was named."""
+    with running_daemon("-H", "tcp://127.0.0.1:2375", "--group", "daemon", image=False) as daemon:
+        command = [*daemon.inside(), "docker", "-H", "tcp://127.0.0.1:2375", "version", "-f", "{{.Server.Version}}"]
+        assert subprocess.run(command, capture_output=True, text=True).stdout.strip() == "0.1.0"
+        status = Path(f"{daemon.root}/minidock.sock").stat()
+        assert (oct(status.st_mode & 0o777), status.st_gid) == ("0o660", 1)
+
+
+def test_a_hundred_containers_by_eight_clients() -> None:
+    """Started eight at a time, listed, removed: every one answers, no address is given twice, nothing stays."""
+    with running_daemon() as daemon:
+        document = {"Image": "tiny", "Cmd": ["sleep", "1000"]}
+        ids: list[str] = []
+
+        def client() -> None:
+            for _ in range(12):
+                container = daemon.json("POST", "/containers/create", document)["Id"]
+                daemon.json("POST", f"/containers/{container}/start")
+                ids.append(container)
+
+        def remove(mine: list[str]) -> None:
+            for container in mine:
+                assert daemon.request("DELETE", f"/containers/{container}?force=1")[0] == 204
+
+        _all_of([threading.Thread(target=client) for _ in range(8)])
+        listed = daemon.json("GET", "/containers/json")
+        addresses = {item["NetworkSettings"]["Networks"]["bridge"]["IPAddress"] for item in listed}
+        assert len(ids) == len(listed) == len(addresses) == 96
+        _all_of([threading.Thread(target=remove, args=(ids[number::8],)) for number in range(8)])
+        assert daemon.json("GET", "/containers/json?all=1") == []
+
+
+def _all_of(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def test_the_story_of_a_start_is_told() -> None:
+    """``explain``: what was recorded comes back as text and as JSON, also after a program that ended at once."""
+    with running_daemon() as daemon:
+        document = {"Image": "tiny", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}}
+        container = daemon.json("POST", "/containers/create?explain=1", document)["Id"]
+        status, text = daemon.request("POST", f"/containers/{container}/start?explain=compact")
+        assert status == 200 and b"pivot_root" in text and b"execve" in text
+        told = daemon.request("GET", f"/containers/{container}/explain?form=json")[1]
+        kinds = {json.loads(line)["kind"] for line in told.splitlines()}
+        assert kinds == {"step", "call"}
+        assert daemon.request("GET", f"/containers/{container}/explain?form=nonsense")[0] == 400
+        other = daemon.json("POST", "/containers/create", document)["Id"]
+        assert daemon.request("GET", f"/containers/{other}/explain")[0] == 404
