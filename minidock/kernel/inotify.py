@@ -49,7 +49,7 @@ class Inotify:
         return self._descriptor
 
     def add(self, path: syscalls.Path, mask: int) -> int:
-        """Watch a file or directory for the events in ``mask`` (IN_…); the number by which events name it."""
+        """Watch a file or directory for the events in ``mask`` (``IN_…``); the number by which events name it."""
         return syscalls.invoke("inotify_add_watch", self._descriptor, path, (mask, _MASK), acts_on=2)
 
     def remove(self, watch: int) -> None:

@@ -1,6 +1,6 @@
 """The text in the files of cgroups, and the conversions from version 1's numbers to version 2's.
 
-Sources: cgroup-v2.rst and cgroup-v1/*.rst of the kernel ("Format"), runtime-spec config-linux.md.
+Sources: cgroup-v2.rst and the pages of cgroup-v1 in the kernel ("Format"), runtime-spec config-linux.md.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ _SECBITS = flags({1: "SECBIT_NOROOT", 2: "SECBIT_NOROOT_LOCKED", 4: "SECBIT_NO_S
 
 
 def set_securebits(bits: int) -> None:
-    """How user 0 and capabilities relate, as SECBIT_… says. capabilities(7)."""
+    """How user 0 and capabilities relate, as ``SECBIT_…`` says. capabilities(7)."""
     _prctl("PR_SET_SECUREBITS", (bits, _SECBITS))
 
 
@@ -215,7 +215,7 @@ def seccomp_set_filter(program: bytes, filter_flags: int = 0) -> int:
 
 
 def seccomp_action_available(action: int) -> bool:
-    """Whether this kernel knows the filter action (SECCOMP_RET_…)."""
+    """Whether this kernel knows the filter action (``SECCOMP_RET_…``)."""
     from minidock.errors import SystemCallFailed
 
     try:

@@ -85,7 +85,7 @@ class _OpenHow(ctypes.Structure):
 
 
 def openat2(directory: int, path: Path, open_flags: int, resolve: int, mode: int = 0) -> int:
-    """Open ``path`` with rules for the walk (RESOLVE_…). Close-on-exec. openat2(2).
+    """Open ``path`` with rules for the walk (``RESOLVE_…``). Close-on-exec. openat2(2).
 
     With RESOLVE_IN_ROOT, ``directory`` is the root of the walk: absolute links and ``..`` stay inside.
     """
