@@ -122,6 +122,8 @@ class Command:
         try:
             if "detach" in self.arguments.switches and created.console is not None:
                 self._send_console(created.console)
+            elif created.console is not None:
+                _size_terminal(created.console)
             runtime.start(self.state_dir)
         except BaseException:
             runtime.delete(self.state_dir, force=True)
@@ -263,6 +265,13 @@ def _foreground(pid: int, console: int | None) -> int:
     for number in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP, signals.SIGQUIT, signals.SIGUSR1, signals.SIGUSR2):
         signals.signal(number, lambda number, _frame: os.kill(pid, number))
     return exit_code(os.waitpid(pid, 0)[1])
+
+
+def _size_terminal(console: int) -> None:
+    """The program shall find its terminal in the right size from the first moment on."""
+    from minidock.containers.foreground import copy_size
+
+    copy_size(console)
 
 
 def exit_code(status: int) -> int:

@@ -18,8 +18,8 @@ def with_terminal(pid: int, console: int) -> int:
     is_terminal = sys.stdin.isatty()
     saved = termios.tcgetattr(0) if is_terminal else None
     if saved is not None:
-        signal.signal(signal.SIGWINCH, lambda _number, _frame: _copy_size(console))
-        _copy_size(console)
+        signal.signal(signal.SIGWINCH, lambda _number, _frame: copy_size(console))
+        copy_size(console)
         # Raw: ^C is a character like any other here; it is the program's terminal that makes a signal of it.
         tty.setraw(0)
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -33,12 +33,13 @@ def with_terminal(pid: int, console: int) -> int:
         os.close(console)
 
 
-def _copy_size(console: int) -> None:
+def copy_size(console: int) -> None:
+    """Give the program's terminal the size of ours, if we have one."""
     try:
         height, width = pty.get_size(0)
         pty.set_size(console, height, width)
     except SystemCallFailed:
-        return  # ours has just gone
+        return  # we have none, or it has just gone
 
 
 def _pump(pid: int, console: int) -> None:

@@ -145,7 +145,7 @@ class Device(Document, frozen=True):
     gid: int | None = None
 
 
-class DeviceRule(Document, frozen=True):
+class DeviceRule(Document, frozen=True, omit_defaults=False):
     """May devices be used? None for ``major`` or ``minor`` is all of them; ``access`` is out of ``rwm``."""
 
     allow: bool
