@@ -75,7 +75,12 @@ def traced(tmp_path: Path, spec: dict[str, Any]) -> tuple[dict[str, list[str]], 
         runtime.delete(root / name, force=True)
     # Of a number without a name, strace says so in a comment.
     seen = re.sub(r" /\* \w+_\?\?\? \*/", "", trace.read_text())
-    return _by_process(_joined(seen.splitlines())), lines, ran.stderr
+    return _by_process(_without_buffers(_joined(seen.splitlines()))), lines, ran.stderr
+
+
+def _without_buffers(lines: list[str]) -> list[str]:
+    """A call that failed has filled no buffer: strace shows its address, and we show nothing."""
+    return [re.sub(r'(readlinkat\(\d+, ".*", )\S+(, \d+\) += -1)', r"\1BUFFER\2", line) for line in lines]
 
 
 def by_process(lines: list[explain.Line]) -> dict[str, list[str]]:
@@ -83,7 +88,7 @@ def by_process(lines: list[explain.Line]) -> dict[str, list[str]]:
     calls = [line for line in lines if isinstance(line, explain.CallLine)]
     child = next(call.result for call in calls if call.name == "clone")
     told = [Call(c.pid if c.pid != 1 else child, c.name, c.args, c.result, c.errno, 0, 0) for c in calls]
-    return _by_process([f"{call.pid} {call}" for call in told])
+    return _by_process(_without_buffers([f"{call.pid} {call}" for call in told]))
 
 
 @pytest.fixture(scope="module")
