@@ -17,7 +17,7 @@ import msgspec
 
 from minidock import units
 from minidock.database import Database
-from minidock.errors import InvalidReference, InvalidSpec, MinidockError, NoSuchImage, NotFound
+from minidock.errors import InvalidReference, InvalidSpec, MinidockError, NotFound
 from minidock.images.content import Content
 from minidock.images.image import Image, chain_ids
 from minidock.images.importing import store_archive
@@ -80,10 +80,10 @@ class Images:
             return None
 
     def all(self) -> list[Image]:
-        """Every image, the newest first."""
+        """Every image, the newest first. One that was damaged on the disk is left out: asking for it says so."""
         images = []
         for image_id in self._names.ids():
-            with suppress(NoSuchImage):  # removed meanwhile
+            with suppress(MinidockError):
                 images.append(self._load(image_id))
         return sorted(images, key=lambda image: image.config.created, reverse=True)
 

@@ -20,8 +20,8 @@ from minidock.images.archive import DIRECTORY, FILE, SYMLINK, Entry
 from minidock.images.archive_writer import Writer
 from minidock.images.elf import libraries, read_elf
 
-#: What the image does when nobody says otherwise, as ``minidock import --change`` takes it.
-CHANGES = ('CMD ["sh"]', "ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin")
+_USAGE = """usage: minidock-tiny [FILE]
+writes a root file system as a tar archive: minidock-tiny | minidock import --change 'CMD ["sh"]' - tiny"""
 
 #: With busybox all of its commands come; without it, these of the machine's own, as far as they are there.
 _COMMANDS = (
@@ -101,7 +101,7 @@ def main(arguments: Iterable[str] | None = None) -> int:
     """``minidock-tiny [FILE]``: write the archive to FILE, or to standard output."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     if len(words) > 1 or (words and words[0].startswith("-")):
-        print("usage: minidock-tiny [FILE]\nwrites a root file system as a tar archive", file=sys.stderr)
+        print(_USAGE, file=sys.stderr)
         return 0 if words[0] in ("-h", "--help") else 2
     if not words and sys.stdout.isatty():
         print(
