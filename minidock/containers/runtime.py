@@ -86,15 +86,20 @@ def start(state_dir: Path) -> None:
     :class:`ProgramNotExecutable`.
     """
     record = states.read(state_dir)
+    now = states.status(state_dir, record)
+    if now != "created":
+        raise Conflict(f"cannot start a container that has {'stopped' if now == 'stopped' else 'started'}")
+    open_gate(state_dir)
+    if record.spec.hooks.poststart:
+        _after_start(state_dir, record)
+
+
+def open_gate(state_dir: Path) -> None:
+    """The part of :func:`start` that lets init go on; the rest are poststart hooks. Raises what it raises."""
     with _locked(state_dir):
-        now = states.status(state_dir, record)
-        if now != "created":
-            raise Conflict(f"cannot start a container that has {'stopped' if now == 'stopped' else 'started'}")
         failure = _open_gate(state_dir)
     if failure is not None:
         raise failure
-    if record.spec.hooks.poststart:
-        _after_start(state_dir, record)
 
 
 def execute(state_dir: Path, process: oci.Process, stdio: Stdio | None = None) -> Running:
@@ -289,7 +294,7 @@ def _open_gate(state_dir: Path) -> MinidockError | None:
         try:
             gate = os.open(state_dir / states.START_FIFO, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
-            raise Conflict("cannot start a container that has stopped") from None
+            raise Conflict("cannot start a container that has started or stopped") from None
         os.write(gate, b"1")
         os.close(gate)
         os.set_blocking(result, True)

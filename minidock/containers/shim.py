@@ -133,6 +133,7 @@ class Shim:
         self.log = LogWriter(Path(request.log)) if request.log else None
         self.cgroup = ""
         self.has_own_pids = True
+        self.has_hooks = False
         self.init = self._run(request.terminal, request.open_stdin, self.log, self._create)
         self.listener = wire.listen(self.state_dir)
         poller.watch(self.listener.fileno(), IN, lambda events: self.serve(self.listener.accept()[0]))
@@ -167,10 +168,11 @@ class Shim:
         def work() -> tuple[object, list[int]]:
             made = runtime.create(self.bundle, self.state_dir, request.id, stdio, request.explain)
             record = state.read(self.state_dir)
-            return (made.pid, record.cgroup, _has_own_pids(record.spec)), _descriptors(made.console)
+            facts = (made.pid, record.cgroup, _has_own_pids(record.spec), bool(record.spec.hooks.poststart))
+            return facts, _descriptors(made.console)
 
-        result, descriptors = apart(work)
-        pid, self.cgroup, self.has_own_pids = msgspec.convert(result, tuple[int, str, bool])
+        facts, descriptors = apart(work)
+        pid, self.cgroup, self.has_own_pids, self.has_hooks = msgspec.convert(facts, tuple[int, str, bool, bool])
         return pid, descriptors
 
     def _join(self, process: oci.Process, stdio: Stdio | None) -> tuple[int, list[int]]:
@@ -256,7 +258,10 @@ class Shim:
         if self.started_ns:
             raise Conflict("the container is running already")
         try:
-            _do_apart(runtime.start, self.state_dir)
+            if self.has_hooks:
+                _do_apart(runtime.start, self.state_dir)
+            else:
+                runtime.open_gate(self.state_dir)  # opening two files costs less than a process
         except MinidockError as error:
             self.error = error
             raise
