@@ -224,7 +224,7 @@ def test_what_a_dead_program_left_is_read_without_waiting(bench: Bench) -> None:
 
 def test_a_program_that_closes_its_input_does_not_disturb(bench: Bench) -> None:
     """Input that nobody reads is thrown away, and the loop does not spin on the closed pipe."""
-    pump = bench.pipes("exec <&-; echo closed; read x; sleep 1000", stdin=True)
+    pump = bench.pipes("exec <&-; echo closed; read x; exec sleep 1000", stdin=True)
     client = bench.attach(pump, ALL)
     bench.collect(client, lambda data: b"closed" in data)
     client.send(b"nobody reads this\n")
