@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import errno as errno_names
 import os
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -51,8 +52,11 @@ Line = StepLine | CallLine
 
 
 @contextmanager
-def record(path: Path) -> Iterator[Story]:
-    """Write steps and calls to ``path`` until the block ends; a child that is forked inside goes on until it execs."""
+def record(path: Path, concerns: Callable[[], bool] = lambda: True) -> Iterator[Story]:
+    """Write steps and calls to ``path`` until the block ends; a child that is forked inside goes on until it execs.
+
+    Where several threads make calls, ``concerns`` tells whether the present one is part of this story.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     shell = equivalents.Shell()
     # Not through the announcing calls: the story must not tell of its own telling.
@@ -65,6 +69,8 @@ def record(path: Path) -> Iterator[Story]:
         write(StepLine(os.getpid(), type(step).__name__, step.title, step.where, step.man, step.why))
 
     def call_made(call: announce.Call) -> None:
+        if not concerns():
+            return
         us, command = call.duration_ns // 1000, shell.command(call) or ""
         man = equivalents.man(call)
         write(CallLine(call.pid, call.name, call.args, call.result, call.errno, us, man, command))
@@ -113,24 +119,49 @@ def tell(path: Path, form: Form = "compact", colour: bool = False) -> str:
 def _header(told: list[tuple[StepLine, list[CallLine]]]) -> str:
     calls = [call for _, calls in told for call in calls]
     spent = sum(call.us for call in calls) / 1000
-    return f"{len(told)} steps, {len(calls)} system calls, {spent:.1f} ms in the kernel\n\n"
+    return f"{len(told)} steps, {len(calls)} system calls, {spent:.1f} ms in the kernel; $BUNDLE is its directory\n\n"
 
 
-WHO = {"before": "runtime", "parent": "runtime", "child": "child"}
+WHO = {"before": "runtime", "parent": "runtime", "child": "child", "daemon": "daemon"}
+COMMANDS_SHOWN = 2
+WIDTH = 104
 
 
 def _chapter(number: int, step: StepLine, calls: list[CallLine], full: bool, paint: _Painter) -> str:
     spent = sum(call.us for call in calls) / 1000
-    title = step.title if full or len(step.title) <= 76 else step.title[:75] + "…"
-    head = f"{number:3}  {WHO[step.where]:7}  {paint('bold', title)}"
-    if not full:
-        return f"{head}  {paint('dim', f'{step.man}  {spent:.2f} ms')}\n"
-    lines = [head, f"     {step.why}", f"     {paint('dim', 'man ' + step.man)}"]
+    head = f"{number:3}  {WHO[step.where]:7}  "
+    lines = [
+        head
+        + paint("bold", step.title if full else _shorter(step.title))
+        + paint("dim", f"  {step.man}  {spent:.2f} ms"),
+        " " * len(head) + step.why,
+        *(" " * len(head) + line for line in (_calls(calls, paint) if full else _commands(calls, paint))),
+    ]
+    return "\n".join(lines) + ("\n\n" if full else "\n")
+
+
+def _calls(calls: list[CallLine], paint: _Painter) -> Iterator[str]:
+    """Every call as strace would print it, and a shell command with the same effect under it."""
     for call in calls:
-        lines.append(f"       {_call(call, paint)}  {paint('dim', f'{call.us} us')}")
+        yield f"{_call(call, paint)}  {paint('dim', f'{call.us} us')}"
         if call.shell:
-            lines.append(f"         {paint('green', '$ ' + call.shell)}")
-    return "\n".join(lines) + "\n\n"
+            yield f"  {paint('green', '$ ' + call.shell)}"
+
+
+def _commands(calls: list[CallLine], paint: _Painter) -> Iterator[str]:
+    """The first calls that a shell has a word for; of the others, how many there were."""
+    told = [call.shell for call in calls if call.shell]
+    for command in told[:COMMANDS_SHOWN]:
+        yield paint("green", "$ " + _shorter(command))
+    if len(told) > COMMANDS_SHOWN:
+        yield paint("dim", f"  and {len(told) - COMMANDS_SHOWN} more like these")
+
+
+def _shorter(text: str) -> str:
+    """The container's directory as ``$BUNDLE``, an id's first 12 digits; long lines are whole only in the full form."""
+    text = re.sub("/[^ ,=:]*/containers/[0-9a-f]{64}", "$BUNDLE", text)
+    text = re.sub("([0-9a-f]{12})[0-9a-f]{52}", r"\1…", text)
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 
 def _call(call: CallLine, paint: _Painter) -> str:

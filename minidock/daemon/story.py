@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import get_args
+from contextvars import ContextVar
+from typing import ClassVar, get_args
 
+from minidock.containers import explain
 from minidock.containers.explain import Form
-from minidock.containers.explain import tell as tell_file
 from minidock.containers.state import EXPLAIN
+from minidock.containers.steps import Step
+from minidock.containers.steps.step import Where
 from minidock.daemon.container import Container
 from minidock.errors import InvalidInput, NotFound
 
@@ -30,6 +33,38 @@ def kept(container: Container) -> Iterator[None]:
             (container.bundle / EXPLAIN).write_bytes(story.read())
 
 
+class PlugIn(Step, frozen=True):
+    """What the daemon does between create and start; it is in the story, not in the plan."""
+
+    bridge: str
+    man = "veth(4), bridge(8), nft(8)"
+    why = "a virtual cable: one end is the container's eth0, the other is plugged into the host's bridge"
+    where: ClassVar[Where] = "daemon"
+
+    @property
+    def title(self) -> str:
+        return f"Plug the network namespace into the bridge {self.bridge}"
+
+
+_connecting: ContextVar[str] = ContextVar("_connecting", default="")
+"""The id of the container for which this task, or the thread that it started, makes calls."""
+
+
+@contextmanager
+def of_the_network(container: Container, bridge: str) -> Iterator[None]:
+    """Inside, the calls of this task belong to the container's story; those of other tasks do not."""
+    if not container.record.explain:
+        yield
+        return
+    token = _connecting.set(container.id)
+    try:
+        with explain.record(container.state_dir / EXPLAIN, lambda: _connecting.get() == container.id) as told:
+            told(PlugIn(bridge))
+            yield
+    finally:
+        _connecting.reset(token)
+
+
 def tell(container: Container, form: str, colour: bool) -> str:
     """The story of the last start, ``compact``, ``full`` or as ``json`` lines. Raises InvalidInput, NotFound."""
     if form not in get_args(Form):
@@ -37,4 +72,4 @@ def tell(container: Container, form: str, colour: bool) -> str:
     path = container.bundle / EXPLAIN
     if not path.exists():
         raise NotFound(f"nothing was recorded of {container.name}: create it with --explain, and start it")
-    return tell_file(path, form, colour)  # type: ignore[arg-type]  # it is one of Form's: see above
+    return explain.tell(path, form, colour)  # type: ignore[arg-type]  # it is one of Form's: see above

@@ -9,6 +9,7 @@ import shutil
 import stat
 from pathlib import Path
 
+from minidock.daemon import story
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.daemon.records import Address
@@ -78,7 +79,8 @@ async def connect(engine: Engine, container: Container, pid: int) -> None:
     """Plug the waiting init's network namespace into the bridge."""
     if engine.bridge is None or container.record.host.network_mode != "bridge":
         return
-    end = await asyncio.to_thread(engine.bridge.connect, container.id, pid)
+    with story.of_the_network(container, engine.config.bridge):
+        end = await asyncio.to_thread(engine.bridge.connect, container.id, pid)
     container.record.address = Address(str(end.address), end.prefix, str(end.gateway), end.mac)
     write_names(engine, container)
 

@@ -47,9 +47,12 @@ class Shell:
             return None
         if call.shell:
             return call.shell
-        if call.name in ("openat", "openat2"):
+        if call.name in ("openat", "openat2", "open_tree"):
             self._paths[call.pid, str(call.result)] = self._at(call, 0)
             return None
+        if call.name == "move_mount":
+            # A copy of a mount, made with open_tree, is attached: the two calls together are a bind mount.
+            return f"mount --bind {self._at(call, 0)} {self._at(call, 2)}"
         if call.name == "write":
             path = self._paths.get((call.pid, call.args[0]))
             return f"echo {_word(call.args[1])} > {path}" if path else None
@@ -58,13 +61,22 @@ class Shell:
         if call.name == "symlinkat":
             return f"ln -s {_word(call.args[0])} {self._at(call, 1)}"
         maker = _COMMANDS.get(call.name)
-        return maker(call.args) if maker else None
+        return maker(self._named(call)) if maker else None
+
+    def _named(self, call: Call) -> tuple[str, ...]:
+        """The arguments, with the path in place of ``/proc/self/fd/N``."""
+
+        def name(match: re.Match[str]) -> str:
+            return self._paths.get((call.pid, match[1]), match[0])
+
+        return tuple(re.sub(r"/proc/self/fd/(\d+)", name, argument) for argument in call.args)
 
     def _at(self, call: Call, position: int) -> str:
         """The path that a directory descriptor and the path after it mean together."""
         directory, path = call.args[position : position + 2]
         base = "" if directory == "AT_FDCWD" else self._paths.get((call.pid, directory), f"/proc/self/fd/{directory}")
-        return shlex.quote(os.path.join(base, os.fsdecode(unquoted(path))))  # noqa: PTH118  # no file is touched
+        name = os.fsdecode(unquoted(path))
+        return shlex.quote(os.path.join(base, name) if name else base)  # noqa: PTH118  # no file is touched
 
 
 _Args = tuple[str, ...]

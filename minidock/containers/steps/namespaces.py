@@ -15,6 +15,7 @@ from minidock.errors import InvalidSpec, SystemCallFailed
 from minidock.kernel import cgroups, links, namespaces, syscalls
 from minidock.kernel.cgroups import Resources
 from minidock.kernel.namespaces import KINDS, IdMapping
+from minidock.units import bytes_size
 
 WHY = {
     "network": "the container gets network devices, addresses, routes and ports of its own",
@@ -37,7 +38,11 @@ class MakeCgroup(Step, frozen=True):
 
     @property
     def title(self) -> str:
-        return "Make a cgroup with the container's limits"
+        memory, cpu, pids = self.resources.memory, self.resources.cpu, self.resources.pids
+        limits = [f"{bytes_size(memory.limit)} of memory"] if memory.limit else []
+        limits += [f"{cpu.quota / cpu.period:g} processors"] if cpu.quota and cpu.period else []
+        limits += [f"{pids} processes"] if pids and pids > 0 else []
+        return f"Make a cgroup that allows {', '.join(limits)}" if limits else "Make a cgroup, without limits"
 
     def apply(self, context: Context) -> None:
         context.cgroup = cgroups.at(cgroup_path(self.path, context.container_id))

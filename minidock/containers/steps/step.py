@@ -12,8 +12,9 @@ import msgspec
 from minidock.kernel.cgroups import Cgroup
 from minidock.oci import runtime as oci
 
-Where = Literal["before", "parent", "child"]
-"""Who takes a step: the runtime before there is a child, the runtime beside its child, or the child (init) itself."""
+Where = Literal["before", "parent", "child", "daemon"]
+"""Who takes a step: the runtime before there is a child, the runtime beside its child, the child (init) itself; or,
+while the child waits, the daemon (such a step is in no plan)."""
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -120,7 +120,7 @@ class _MountAttributes(ctypes.Structure):
 def mount_setattr(
     directory: int, path: Path, set_flags: int = 0, clear: int = 0, propagation: int = 0, recursive: bool = False
 ) -> None:
-    """Change a mount's attributes (``MOUNT_ATTR_…``), with ``recursive`` those of all mounts below too. mount_setattr(2).
+    """Change a mount's attributes (``MOUNT_ATTR_…``); ``recursive``: those of all mounts below too. mount_setattr(2).
 
     This is the only way to make a whole tree read-only: MS_REMOUNT|MS_REC changes the top mount alone.
     """
