@@ -59,7 +59,7 @@ def closed_registry(
 
 def minidock(daemon: Daemon, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run our own client."""
-    command = [sys.executable, "-m", "minidock.client.main", *arguments]
+    command = [str(Path(sys.executable).with_name("minidock")), *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=daemon.environment)
 
 
