@@ -12,7 +12,7 @@
     ├── CannotRun                 400   the container's program did not start
     │   ├── ProgramNotFound             exit code 127
     │   └── ProgramNotExecutable        exit code 126
-    ├── Unauthorized              401   a registry wants to know who we are
+    ├── Unauthorized              500   a registry wants to know who we are
     ├── Forbidden                 403   not allowed, whoever we are
     ├── NotFound                  404
     │   ├── NoSuchContainer
@@ -101,9 +101,10 @@ class ProgramNotExecutable(CannotRun):
 
 
 class Unauthorized(MinidockError):
-    """A registry wants to know who we are, or did not believe it."""
+    """A registry wants to know who we are, or did not believe it.
 
-    http_status = 401
+    Not 401: that would tell Docker's client that *we* do not know it, and it would ask the user for a password.
+    """
 
 
 class Forbidden(MinidockError):
