@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import socket
@@ -40,8 +39,8 @@ def version() -> messages.Version:
     )
 
 
-def info(engine: Engine) -> messages.Info:
-    """``GET /info``; what the kernel lacks stands under ``Warnings``, with how to get it."""
+def info(engine: Engine, tasks: int) -> messages.Info:
+    """``GET /info``; what the kernel lacks stands under ``Warnings``. ``tasks`` is how many asyncio has."""
     layout = cgroups.detect()
     lacks = set(layout.missing)
     status = [container.record.state.status for container in list(engine.containers.values())]
@@ -67,7 +66,7 @@ def info(engine: Engine) -> messages.Info:
         debug=config.log_level == "debug",
         n_fd=sum(1 for _ in Path("/proc/self/fd").iterdir()),
         oom_kill_disable=layout.kind != "v2",
-        n_goroutines=_tasks(),
+        n_goroutines=tasks,
         system_time=units.format_rfc3339(time.time_ns()),
         cgroup_version="2" if layout.kind == "v2" else "1",
         n_events_listener=engine.events.listeners,
@@ -87,14 +86,6 @@ def info(engine: Engine) -> messages.Info:
         security_options=_security_options(layout),
         warnings=_warnings(layout) or None,
     )
-
-
-def _tasks() -> int:
-    """Asyncio's tasks, or 0 from a thread that has no loop."""
-    try:
-        return len(asyncio.all_tasks())
-    except RuntimeError:
-        return 0
 
 
 def _machine_id() -> str:

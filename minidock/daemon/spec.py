@@ -213,7 +213,9 @@ def _with(mount: Mount, read_only: list[str]) -> Mount:
 
 def _ipc_mounts(host: HostConfig) -> list[Mount]:
     if host.ipc_mode == "host":
-        return [Mount(path, "bind", path, ["rbind", "rprivate"]) for path in ("/dev/mqueue", "/dev/shm")]
+        # Not every host has them mounted.
+        shared = [path for path in ("/dev/mqueue", "/dev/shm") if Path(path).is_dir()]
+        return [Mount(path, "bind", path, ["rbind", "rprivate"]) for path in shared]
     return [defaults.MQUEUE, defaults.shm(host.shm_size or defaults.SHM_SIZE)]
 
 

@@ -29,7 +29,7 @@ async def version(engine: Engine, request: web.Request) -> web.Response:
 
 async def info(engine: Engine, request: web.Request) -> web.Response:
     """``GET /info``."""
-    return answers.document(await asyncio.to_thread(description.info, engine))
+    return answers.document(await asyncio.to_thread(description.info, engine, len(asyncio.all_tasks())))
 
 
 async def events(engine: Engine, request: web.Request) -> web.StreamResponse:
