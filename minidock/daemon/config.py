@@ -34,6 +34,7 @@ class Config:
     group: str = "minidock"
     insecure_registries: list[str] = field(default_factory=list)
     registry_mirrors: list[str] = field(default_factory=list)
+    trusted_realms: list[str] = field(default_factory=list)
     live_restore: bool = False
 
 
@@ -68,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     add("-G", "--group", help="who besides root may use the unix socket (minidock)")
     add("--insecure-registry", dest="insecure_registries", action="append", metavar="HOST[:PORT] or CIDR")
     add("--registry-mirror", dest="registry_mirrors", action="append", metavar="URL", help="a mirror of Docker Hub")
+    realms = "a registry's token server on another host, which may see the registry's passwords"
+    add("--trusted-realm", dest="trusted_realms", action="append", metavar="HOST[:PORT]", help=realms)
     add("--live-restore", action="store_const", const=True, help="stopping the daemon leaves containers running")
     add("--config-file", type=Path, metavar="FILE", help=f"a JSON file with the same names ({DEFAULT_CONFIG_FILE})")
     return parser

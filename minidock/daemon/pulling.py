@@ -41,8 +41,10 @@ async def pull(engine: Engine, reference: Reference, platform: Platform, credent
                 last = time.monotonic()
                 loop.call_soon_threadsafe(tell, bar(layer.id, "Extracting", done, layer.descriptor.size))
 
+        was_there = engine.images.layers.has(layer.diff_id)
         await asyncio.to_thread(engine.images.layers.unpack, layer.descriptor, layer.diff_id, unpacking)
-        tell(Progress(id=layer.id, status="Pull complete"))
+        if not was_there:
+            tell(Progress(id=layer.id, status="Pull complete"))
 
     with engine.images.bringing():
         pulled = await registry.pull(
@@ -64,8 +66,11 @@ async def pull(engine: Engine, reference: Reference, platform: Platform, credent
 
 def settings(engine: Engine) -> Settings:
     """The daemon's options, as the registry's client wants them."""
+    config = engine.config
     return Settings(
-        mirrors=tuple(engine.config.registry_mirrors), insecure=frozenset(engine.config.insecure_registries)
+        mirrors=tuple(config.registry_mirrors),
+        insecure=frozenset(config.insecure_registries),
+        trusted_realms=frozenset(config.trusted_realms),
     )
 
 

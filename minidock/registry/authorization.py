@@ -171,5 +171,5 @@ class Authorizer:
         there = self._withheld_from.authority
         return (
             f" (the credentials for {self._registry.authority} were not sent to its token server {there}, another host;"
-            f" list {there} as a trusted realm to allow it)"
+            f" start minidockd with --trusted-realm {there} to allow it)"
         )

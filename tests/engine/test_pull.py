@@ -70,8 +70,13 @@ def test_dockers_client_pulls(daemon: Daemon, registry: DebianRegistry, image: T
     assert lines[:2] == ["Using default tag: latest", "latest: Pulling from three"]
     assert lines[-3:] == [f"Digest: {image.top}", f"Status: Downloaded newer image for {name}:latest", f"{name}:latest"]
     assert sum(line.endswith(": Pull complete") for line in lines) == 3
-    lines = daemon.ok("pull", name).splitlines()
-    assert f"Status: Image is up to date for {name}:latest" in lines
+    assert daemon.ok("pull", name).splitlines() == [
+        "Using default tag: latest",
+        "latest: Pulling from three",
+        f"Digest: {image.top}",
+        f"Status: Image is up to date for {name}:latest",
+        f"{name}:latest",
+    ]
     assert daemon.ok("images", "--digests", "--format", "{{.Digest}}", name) == image.top
     assert daemon.ok("inspect", "--format", "{{.Config.Cmd}} {{len .RootFS.Layers}}", name) == "[/file-0] 3"
     daemon.ok("rmi", name)

@@ -171,7 +171,9 @@ async def test_a_refusal_for_lack_of_credentials_says_how_to_send_them(
 
     canary.intercept = deny
     ask_for(registry, f'Bearer realm="{canary.base}/token"')
-    with pytest.raises(NotFound, match=rf"pull access denied .* list {canary.address} as a trusted realm to allow it"):
+    with pytest.raises(
+        NotFound, match=rf"pull access denied .* start minidockd with --trusted-realm {canary.address} to allow it"
+    ):
         await fetch(tmp_path, registry, SECRET)
     assert canary.authorizations() == set()
 
