@@ -14,9 +14,19 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from minidock.client.template_functions import FUNCTIONS, Nil, Record, Struct, TemplateError, show, truth, type_name
+from minidock.client.template_functions import (
+    FUNCTIONS,
+    CannotParse,
+    Nil,
+    Record,
+    Struct,
+    TemplateError,
+    show,
+    truth,
+    type_name,
+)
 
-__all__ = ["Record", "Template", "TemplateError"]
+__all__ = ["Record", "Template", "TemplateError", "parse_format"]
 
 
 class Template:
@@ -42,6 +52,14 @@ class Template:
         column = position - (self.text.rfind("\n", 0, position) + 1)
         place = f"template: {self.name}:{self.line(position)}:{column}"
         raise TemplateError(f'{place}: executing "{self.name}" at <{source}>: {message}')
+
+
+def parse_format(text: str, name: str = "") -> Template:
+    """The template of a ``--format`` that is no table's. Raises CannotParse."""
+    try:
+        return Template(text, name)
+    except TemplateError as error:
+        raise CannotParse(f"template parsing error: {error}") from None
 
 
 # --- words ---------------------------------------------------------------------------------------------------------

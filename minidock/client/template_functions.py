@@ -16,6 +16,12 @@ class TemplateError(InvalidInput):
     exit_code = 1
 
 
+class CannotParse(TemplateError):
+    """A template of ``inspect``, ``info`` or ``version`` that makes no sense: Docker has an exit code for this."""
+
+    exit_code = 64
+
+
 class Record(dict[str, Any]):
     """A row of a table: a struct in Docker's code. ``type_name`` is what errors call it."""
 

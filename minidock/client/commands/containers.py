@@ -57,7 +57,11 @@ def _unpause(context: Context, flags: Flags, names: list[str]) -> int:
 
 
 def _rename(context: Context, flags: Flags, names: list[str]) -> int:
-    context.client.request("POST", f"/containers/{segment(names[0])}/rename", {"name": names[1]}).read()
+    try:
+        context.client.request("POST", f"/containers/{segment(names[0])}/rename", {"name": names[1]}).read()
+    except ErrorFromDaemon as error:
+        print(f"{error}\nError: failed to rename container named {names[0]}", file=sys.stderr)
+        return 1
     return 0
 
 

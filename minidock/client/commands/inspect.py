@@ -10,7 +10,7 @@ from typing import Any
 from minidock.client.connection import segment
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flag, Flags
-from minidock.client.template import Template, TemplateError
+from minidock.client.template import Template, TemplateError, parse_format
 from minidock.client.template_functions import Nil, Struct, to_json
 from minidock.errors import ErrorFromDaemon, InvalidInput, MinidockError, NotFound
 
@@ -71,7 +71,7 @@ def inspect(context: Context, flags: Flags, arguments: list[str]) -> int:
 
 
 def _show(look: Callable[[str], dict[str, Any]], form: str, names: list[str]) -> int:
-    template = _parse(form) if form not in ("", "json") else None
+    template = parse_format(form) if form not in ("", "json") else None
     found: list[dict[str, Any]] = []
     failures: list[MinidockError] = []
     for name in names:
@@ -90,13 +90,6 @@ def _show(look: Callable[[str], dict[str, Any]], form: str, names: list[str]) ->
     for failure in failures:
         print(failure, file=sys.stderr)
     return 1 if failures else 0
-
-
-def _parse(form: str) -> Template:
-    try:
-        return Template(form)
-    except TemplateError as error:
-        raise TemplateError(f"template parsing error: {error}") from None
 
 
 def _print(template: Template, document: dict[str, Any]) -> None:

@@ -38,9 +38,10 @@ def _exit_code(error: MinidockError) -> int:
 
 def _run(context: Context, flags: Flags, image: str, words: list[str]) -> int:
     body = request(flags, image, words)
+    if flags["detach"] and flags["attach"]:
+        print("conflicting options: cannot specify both --attach and --detach", file=sys.stderr)
+        return 1
     if flags["detach"]:
-        if flags["attach"]:
-            raise InvalidInput("conflicting options: cannot specify both --attach and --detach")
         body |= {"AttachStdin": False, "AttachStdout": False, "AttachStderr": False, "StdinOnce": False}
     elif body["AttachStdin"] and flags["tty"] and not terminal.is_terminal(terminal.STDIN):
         print("the input device is not a TTY", file=sys.stderr)

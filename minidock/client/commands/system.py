@@ -10,7 +10,7 @@ from minidock.client.commands.logs import moment
 from minidock.client.commands.ps import FILTER, filters
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flag, Flags
-from minidock.client.template import Template, TemplateError
+from minidock.client.template import parse_format
 from minidock.client.template_functions import to_json
 from minidock.errors import InvalidArguments, MinidockError
 from minidock.units import SECOND, bytes_size, local_time
@@ -27,10 +27,7 @@ def own_version() -> str:
 
 def formatted(name: str, form: str, document: dict[str, Any]) -> str:
     """A document through a template, or as JSON. Raises TemplateError."""
-    try:
-        return to_json(document) if form == "json" else Template(form, name).render(document)
-    except TemplateError as error:
-        raise TemplateError(f"template parsing error: {error}") from None
+    return to_json(document) if form == "json" else parse_format(form, name).render(document)
 
 
 def version(context: Context, flags: Flags, arguments: list[str]) -> int:
