@@ -45,6 +45,9 @@ MASKED_PATHS = (
 )
 READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
+CGROUP_PARENT = "/minidock"
+"""The cgroup below which every container has its own, counted from where cgroups are mounted."""
+
 SHM_SIZE = 64 * 1024 * 1024
 MINIMUM_MEMORY = 6 * 1024 * 1024
 STOP_SIGNAL = "SIGTERM"

@@ -9,6 +9,7 @@ recovery, network; and when all of that is right, the sockets.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import logging
 import os
@@ -24,9 +25,10 @@ from minidock.daemon import lifecycle, recovery
 from minidock.daemon.api import server
 from minidock.daemon.config import Config, load, parse_host
 from minidock.daemon.container import Container
+from minidock.daemon.defaults import CGROUP_PARENT
 from minidock.daemon.engine import Engine
 from minidock.errors import Conflict, Forbidden, InvalidInput, KernelFeatureMissing, MinidockError, NotModified
-from minidock.kernel import features, syscalls
+from minidock.kernel import cgroups, features, syscalls
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,14 @@ async def _serve(engine: Engine, asked_to_end: asyncio.Event) -> None:
     log.info("ready: data in %s, state in %s", engine.config.data_root, engine.config.exec_root)
     await asked_to_end.wait()
     await _stop(engine, runner)
+    _remove_cgroup_parent()
+
+
+def _remove_cgroup_parent() -> None:
+    """The directory above the containers' cgroups goes with the last of them; rmdir(2) refuses while one is there."""
+    for directory in cgroups.at(CGROUP_PARENT).directories().values():
+        with contextlib.suppress(OSError):
+            directory.rmdir()
 
 
 def _lock(root: Path) -> int:

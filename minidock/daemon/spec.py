@@ -67,7 +67,7 @@ def build(record: Record, root: Mount, bundle: Path, namespace_of: NamespaceOf) 
 
 def cgroups_path(record: Record) -> str:
     """Where the container's cgroup is; the runtime counts it from where cgroups are mounted."""
-    return f"{record.host.cgroup_parent.rstrip('/') or '/minidock'}/{record.id}"
+    return f"{record.host.cgroup_parent.rstrip('/') or defaults.CGROUP_PARENT}/{record.id}"
 
 
 def process(record: Record, args: list[str]) -> Process:
