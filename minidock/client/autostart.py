@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -27,22 +28,31 @@ def start(address: Address) -> None:
     """
     if os.geteuid() != 0:
         raise DaemonUnreachable(f"{address.unreachable()} (only root can start it: sudo minidockd)")
-    print(f"minidock: starting the daemon (minidock system stop ends it; its log is {LOG})", file=sys.stderr)
-    with tempfile.TemporaryDirectory(prefix="minidock-") as directory:
-        path = f"{directory}/notify"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-            notify.bind(path)
-            daemon = _spawn(path)
-            if not _is_ready(notify, daemon.pid) and not _answers(address):
-                raise DaemonUnreachable(f"the minidock daemon did not start: {_last_line()} (see {LOG})")
+    with LOG.open("ab") as turn:
+        LOG.chmod(0o600)
+        # Two first commands at once: one starts the daemon, and the other finds it when its turn comes. flock(2)
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if not _answers(address):
+            print(f"minidock: starting the daemon (minidock system stop ends it; its log is {LOG})", file=sys.stderr)
+            _start_and_wait()
+
+
+def _start_and_wait() -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="minidock-") as directory,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify,
+    ):
+        notify.bind(f"{directory}/notify")
+        daemon = _spawn(f"{directory}/notify")
+        if not _is_ready(notify, daemon.pid):
+            raise DaemonUnreachable(f"the minidock daemon did not start: {_last_line()} (see {LOG})")
 
 
 def _spawn(notify: str) -> subprocess.Popen[bytes]:
     """The daemon in a session of its own: the terminal's ^C is not for it, nor its end."""
     beside = Path(sys.executable).with_name("minidockd")
     command = [str(beside)] if beside.exists() else [sys.executable, "-m", "minidock.daemon.main"]
-    log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
+    with LOG.open("ab") as log:
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -52,8 +62,6 @@ def _spawn(notify: str) -> subprocess.Popen[bytes]:
             env=os.environ | {"NOTIFY_SOCKET": notify},
             start_new_session=True,
         )
-    finally:
-        os.close(log)
 
 
 def _is_ready(notify: socket.socket, pid: int) -> bool:
@@ -74,7 +82,7 @@ def _is_ready(notify: socket.socket, pid: int) -> bool:
 
 
 def _answers(address: Address) -> bool:
-    """Whether somebody listens: two clients may have started a daemon each, and one of them won."""
+    """Whether somebody listens."""
     try:
         address.connect().close()
     except DaemonUnreachable:
