@@ -14,7 +14,6 @@ import json
 import socket
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import quote, urlencode
 
 from minidock.client.http1 import Connection
 from minidock.errors import DaemonUnreachable, ErrorFromDaemon, InvalidInput
@@ -199,8 +198,8 @@ def _encode(query: Mapping[str, Any] | None) -> str:
         values = value if isinstance(value, list) else [value]
         for one in values:
             text = "1" if one is True else json.dumps(one) if isinstance(one, dict) else str(one)
-            pairs.append((name, text))
-    return "?" + urlencode(pairs) if pairs else ""
+            pairs.append(f"{name}={_quote(text, safe='')}")
+    return "?" + "&".join(pairs) if pairs else ""
 
 
 def _message(response: Response) -> str:
@@ -214,4 +213,10 @@ def _message(response: Response) -> str:
 
 def segment(name: str) -> str:
     """A container's or image's name as part of a path: ``/`` and ``:`` stay as they are."""
-    return quote(name, safe="/:@")
+    return _quote(name, safe="/:@")
+
+
+def _quote(text: str, safe: str) -> str:
+    """Percent-encoding (RFC 3986): every byte but letters, digits, ``-._~`` and those that are ``safe``."""
+    unreserved = f"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~{safe}".encode()
+    return "".join(chr(byte) if byte in unreserved else f"%{byte:02X}" for byte in text.encode())
