@@ -1,8 +1,8 @@
 """Go's templates, as Docker's users write them after ``--format``.
 
 A template is text with actions in double braces: ``{{.Name}}``, ``{{range .Mounts}}{{.Source}} {{end}}``. This is the
-language of Go's ``text/template`` without its ``define``, ``block``, ``template`` and ``call``. Three passes, in this
-file in this order: words (:func:`_lex`), a tree (:class:`_Parser`), and text (the nodes' ``render``).
+language of Go's ``text/template`` without its ``define``, ``block``, ``template`` and ``call``. Three passes: words
+(:func:`_lex`), a tree (:class:`_Parser`), and text (:mod:`minidock.client.template_nodes`).
 
 Data are what JSON gives: dictionaries, lists, strings, numbers, booleans, None. A dictionary that is a :class:`Record`
 stands for a Go struct: its values may be functions, and asking for a field that it lacks is an error.
@@ -14,17 +14,8 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from minidock.client.template_functions import (
-    FUNCTIONS,
-    CannotParse,
-    Nil,
-    Record,
-    Struct,
-    TemplateError,
-    show,
-    truth,
-    type_name,
-)
+from minidock.client.template_functions import FUNCTIONS, CannotParse, Record, TemplateError
+from minidock.client.template_nodes import If, Jump, Node, Operand, Pipe, Print, Range, Scope, Text, With, render_all
 
 __all__ = ["Record", "Template", "TemplateError", "parse_format"]
 
@@ -40,7 +31,7 @@ class Template:
     def render(self, data: Any) -> str:
         """The text for ``data``. Raises TemplateError."""
         output: list[str] = []
-        _render(self.nodes, _Scope(self, data, output), data)
+        render_all(self.nodes, Scope(self, data, output), data)
         return "".join(output)
 
     def line(self, position: int) -> int:
@@ -127,18 +118,6 @@ def _lex_action(template: Template, position: int, tokens: list[_Token]) -> tupl
 # --- the tree ------------------------------------------------------------------------------------------------------
 
 
-class _Scope:
-    """What a template sees while it renders: variables (the newest last), and where the text goes."""
-
-    def __init__(self, template: Template, data: Any, output: list[str]) -> None:
-        self.template, self.output = template, output
-        self.variables: list[tuple[str, Any]] = [("$", data)]
-
-
-class _Leave(Exception):
-    """``{{break}}`` or ``{{continue}}``."""
-
-
 class _Parser:
     """Recursive descent over the words."""
 
@@ -147,7 +126,7 @@ class _Parser:
         self.tokens = _lex(template)
         self.at = 0
 
-    def parse(self) -> list[_Node]:
+    def parse(self) -> list[Node]:
         nodes, ended_by = self._nodes()
         if ended_by:
             self._fail(f"unexpected {{{{{ended_by}}}}}")
@@ -173,13 +152,13 @@ class _Parser:
             self.at += 1
         return self._peek().kind
 
-    def _nodes(self) -> tuple[list[_Node], str]:
+    def _nodes(self) -> tuple[list[Node], str]:
         """Nodes up to ``{{end}}``, ``{{else}}`` or the end of the template; which of them it was."""
-        nodes: list[_Node] = []
+        nodes: list[Node] = []
         while self._peek().kind != "eof":
             token = self._next()
             if token.kind == "text":
-                nodes.append(_Text(token.text))
+                nodes.append(Text(token.text))
                 continue
             keyword = self._peek().text if self._skip() == "name" else ""
             if keyword in ("end", "else"):
@@ -188,7 +167,7 @@ class _Parser:
             if keyword in ("break", "continue"):
                 self.at += 1
                 self._close()
-                nodes.append(_Jump(keyword))
+                nodes.append(Jump(keyword))
             else:
                 nodes.append(self._control(keyword) if keyword in _CONTROLS else self._action())
         return nodes, ""
@@ -198,21 +177,21 @@ class _Parser:
             self.at -= 1
             self._fail(f"unexpected <{self._peek().text}> in command")
 
-    def _action(self) -> _Node:
+    def _action(self) -> Node:
         if self._skip() == "close":
             self._fail("missing value for command")
         pipe = self._pipe()
         self._close()
-        return _Print(pipe)
+        return Print(pipe)
 
-    def _control(self, keyword: str) -> _Node:
+    def _control(self, keyword: str) -> Node:
         self.at += 1
         if self._skip() == "close":
             self._fail(f"missing value for {keyword}")
         pipe = self._pipe()
         self._close()
         body, ended_by = self._nodes()
-        otherwise: list[_Node] = []
+        otherwise: list[Node] = []
         if ended_by == "else":
             if self._skip() == "name" and self._peek().text in ("if", "with"):
                 otherwise = [self._control(self._peek().text)]
@@ -224,7 +203,7 @@ class _Parser:
         self._close()
         return _CONTROLS[keyword](pipe, body, otherwise)
 
-    def _pipe(self) -> _Pipe:
+    def _pipe(self) -> Pipe:
         """``$x := command | command``."""
         names, declares, start = [], True, self.at
         while self._skip() == "variable":
@@ -241,9 +220,9 @@ class _Parser:
         while self._skip() == "|":
             self.at += 1
             commands.append(self._command())
-        return _Pipe(names, declares, commands)
+        return Pipe(names, declares, commands)
 
-    def _command(self) -> list[_Operand]:
+    def _command(self) -> list[Operand]:
         """A function and its arguments, or a single value."""
         operands = [self._operand()]
         while self._peek().kind == "space":
@@ -252,7 +231,7 @@ class _Parser:
             operands.append(self._operand())
         return operands
 
-    def _operand(self) -> _Operand:
+    def _operand(self) -> Operand:
         token = self._next()
         kind, value, position = token.kind, self._value(token), token.position
         fields = [token.text[1:]] if kind == "field" else []
@@ -263,7 +242,7 @@ class _Parser:
             position = link.position if first else position  # where Go says that a chain of fields is
             first = False
         end = self._peek().position
-        return _Operand(kind, value, fields, position, self.template.text[token.position : end])
+        return Operand(kind, value, fields, position, self.template.text[token.position : end])
 
     def _value(self, token: _Token) -> Any:
         if token.kind == "string":
@@ -296,212 +275,4 @@ def _unquote(text: str) -> str:
     return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), text)
 
 
-# --- text ----------------------------------------------------------------------------------------------------------
-
-
-class _Operand(NamedTuple):
-    """A value, a variable, a function's name or a parenthesis, and the fields taken from it."""
-
-    kind: str
-    value: Any
-    fields: list[str]
-    position: int
-    source: str
-
-    def evaluate(self, scope: _Scope, dot: Any, arguments: list[Any]) -> Any:
-        """Its value. ``arguments`` are what stands behind it in a command: for a function."""
-        if self.kind == "name" and self.value in scope.template.functions:
-            value = self._call(scope.template.functions[self.value], scope, arguments)
-            arguments = []
-        elif self.kind in ("field", "."):
-            value = dot
-        elif self.kind == "variable":
-            value = self._variable(scope)
-        elif self.kind == "(":
-            value = self.value.evaluate(scope, dot)
-        else:
-            value = self.value
-        for field in self.fields:
-            value = self._field(scope, value, field, arguments if field is self.fields[-1] else [])
-            arguments = [] if field is self.fields[-1] else arguments
-        if arguments:
-            scope.template.fail(self.position, self.source, f"can't give argument to non-function {self.source}")
-        return value
-
-    def _variable(self, scope: _Scope) -> Any:
-        for name, value in reversed(scope.variables):
-            if name == self.value:
-                return value
-        return scope.template.fail(self.position, self.source, f'undefined variable "{self.value}"')
-
-    def _call(self, function: Callable[..., Any], scope: _Scope, arguments: list[Any]) -> Any:
-        try:
-            return function(*arguments)
-        except TemplateError as error:
-            scope.template.fail(self.position, self.source, f"error calling {self.value}: {error}")
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-            scope.template.fail(self.position, self.source, f"error calling {self.value}: wrong arguments: {error}")
-
-    def _field(self, scope: _Scope, value: Any, field: str, arguments: list[Any]) -> Any:
-        if isinstance(value, dict) and field in value:
-            found = value[field]
-            if callable(found):
-                return self._call(found, scope, arguments)
-            if not arguments:
-                return found
-            message = f"{field} is not a method but has arguments"
-        elif isinstance(value, Struct) and field in value.optional:
-            return value.optional[field]
-        elif isinstance(value, dict) and not isinstance(value, Record):
-            message = f'map has no entry for key "{field}"'
-        elif value is None or isinstance(value, Nil):
-            message = f"nil pointer evaluating interface {{}}.{field}"
-        else:
-            message = f"can't evaluate field {field} in type {type_name(value)}"
-        return scope.template.fail(self.position, self.source, message)
-
-
-class _Pipe(NamedTuple):
-    """``$name := command | command``: the value of one command is the last argument of the next."""
-
-    names: list[str]
-    declares: bool
-    commands: list[list[_Operand]]
-
-    def evaluate(self, scope: _Scope, dot: Any) -> Any:
-        value = self.value(scope, dot)
-        self.assign(scope, [value] if self.names else [])
-        return value
-
-    def value(self, scope: _Scope, dot: Any) -> Any:
-        """The value alone; what is left of ``:=`` stays as it was."""
-        last: list[Any] = []
-        for first, *others in self.commands:
-            lazy = first.kind == "name" and first.value in ("and", "or") and not last
-            arguments = self._until_decided(first.value, others, scope, dot) if lazy else None
-            if arguments is None:
-                arguments = [operand.evaluate(scope, dot, []) for operand in others]
-            last = [first.evaluate(scope, dot, arguments + last)]
-        return last[0]
-
-    @staticmethod
-    def _until_decided(name: str, operands: list[_Operand], scope: _Scope, dot: Any) -> list[Any]:
-        """The arguments of ``and`` and ``or``, as far as they matter: ``{{and .A .A.B}}`` is safe without an A."""
-        values: list[Any] = []
-        for operand in operands:
-            values.append(operand.evaluate(scope, dot, []))
-            if truth(values[-1]) is (name == "or"):
-                break
-        return values
-
-    def assign(self, scope: _Scope, values: list[Any]) -> None:
-        """Give the names their values."""
-        for name, value in zip(self.names, values, strict=False):
-            if self.declares:
-                scope.variables.append((name, value))
-                continue
-            known = [index for index, (other, _) in enumerate(scope.variables) if other == name]
-            if not known:
-                raise TemplateError(f'template: {scope.template.name}: undefined variable "{name}"')
-            scope.variables[known[-1]] = (name, value)
-
-
-class _Text(NamedTuple):
-    """What stands outside the braces."""
-
-    text: str
-
-    def render(self, scope: _Scope, dot: Any) -> None:
-        scope.output.append(self.text)
-
-
-class _Print(NamedTuple):
-    """``{{pipe}}``: its value; nothing when it only gives a name to one."""
-
-    pipe: _Pipe
-
-    def render(self, scope: _Scope, dot: Any) -> None:
-        value = self.pipe.evaluate(scope, dot)
-        if not self.pipe.names:
-            scope.output.append(show(value))
-
-
-class _Jump(NamedTuple):
-    """``{{break}}``, ``{{continue}}``."""
-
-    keyword: str
-
-    def render(self, scope: _Scope, dot: Any) -> None:
-        raise _Leave(self.keyword)
-
-
-class _If(NamedTuple):
-    """``{{if pipe}}…{{else}}…{{end}}``."""
-
-    pipe: _Pipe
-    body: list[_Node]
-    otherwise: list[_Node]
-
-    def render(self, scope: _Scope, dot: Any) -> None:
-        known = len(scope.variables)
-        chosen = self.body if truth(self.pipe.evaluate(scope, dot)) else self.otherwise
-        _render(chosen, scope, dot)
-        del scope.variables[known:]
-
-
-class _With(NamedTuple):
-    """``{{with pipe}}…{{end}}``: inside, the dot is the pipe's value."""
-
-    pipe: _Pipe
-    body: list[_Node]
-    otherwise: list[_Node]
-
-    def render(self, scope: _Scope, dot: Any) -> None:
-        known = len(scope.variables)
-        value = self.pipe.evaluate(scope, dot)
-        _render(self.body if truth(value) else self.otherwise, scope, value if truth(value) else dot)
-        del scope.variables[known:]
-
-
-class _Range(NamedTuple):
-    """``{{range pipe}}…{{else}}…{{end}}``: once for each element; of a map, in the order of its keys."""
-
-    pipe: _Pipe
-    body: list[_Node]
-    otherwise: list[_Node]
-
-    def render(self, scope: _Scope, dot: Any) -> None:
-        known = len(scope.variables)
-        elements = self._elements(scope, self.pipe.value(scope, dot))
-        for key, value in elements:
-            self.pipe.assign(scope, [value] if len(self.pipe.names) == 1 else [key, value])
-            try:
-                _render(self.body, scope, value)
-            except _Leave as leave:
-                if leave.args[0] == "break":
-                    break
-            finally:
-                del scope.variables[known:]
-        if not elements:
-            _render(self.otherwise, scope, dot)
-
-    def _elements(self, scope: _Scope, value: Any) -> list[tuple[Any, Any]]:
-        if isinstance(value, dict):
-            return sorted(value.items())
-        if isinstance(value, list):
-            return list(enumerate(value))
-        if isinstance(value, int) and not isinstance(value, bool):
-            return [(index, index) for index in range(value)]
-        if value is None:
-            return []
-        operand = self.pipe.commands[-1][0]
-        return scope.template.fail(operand.position, operand.source, f"range can't iterate over {show(value)}")
-
-
-_Node = _Text | _Print | _Jump | _If | _With | _Range
-_CONTROLS: dict[str, type[_If] | type[_With] | type[_Range]] = {"if": _If, "with": _With, "range": _Range}
-
-
-def _render(nodes: list[_Node], scope: _Scope, dot: Any) -> None:
-    for node in nodes:
-        node.render(scope, dot)
+_CONTROLS: dict[str, type[If] | type[With] | type[Range]] = {"if": If, "with": With, "range": Range}
