@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from minidock.errors import CorruptContent, InvalidSpec
@@ -57,13 +59,41 @@ def _gunzip(file: BinaryIO) -> BinaryIO:
     return cast(BinaryIO, igzip.open(file))  # type: ignore[no-untyped-call]
 
 
+class ReadAhead:
+    """``file``, read in a thread, one piece ahead: the next is unpacked while the caller writes this one to the disk.
+
+    As a context manager: at its end nobody reads any more, and ``file`` may be closed.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
+        self._next: Future[bytes] | None = None
+
+    def __enter__(self) -> ReadAhead:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    def read(self, size: int) -> bytes:
+        """The next piece; nothing at the end. Raises what reading ``file`` raises."""
+        coming = self._next or self._thread.submit(self._file.read, size)
+        self._next = None
+        if piece := coming.result():
+            self._next = self._thread.submit(self._file.read, size)
+        return piece
+
+
 class Stream:
     """An archive's bytes. ``limit`` is how many there may be: a small blob can hold an endless row of zeros.
 
     ``hash_`` is fed with all of them (see :func:`minidock.oci.digest.hasher`).
     """
 
-    def __init__(self, file: BinaryIO, limit: int, hash_: Hash) -> None:
+    def __init__(self, file: BinaryIO | ReadAhead, limit: int, hash_: Hash) -> None:
         self._file = file
         self._limit = limit
         self._buffer = b""

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from minidock.errors import CorruptContent, NotFound
-from minidock.images.compression import CHUNK, Stream, decompressed
+from minidock.images.compression import CHUNK, ReadAhead, Stream, decompressed
 from minidock.images.content import Content
 from minidock.images.disk import remove_leftovers, remove_tree, space_errors
 from minidock.images.unpack import OPAQUE, Limits, unpack
@@ -140,10 +140,10 @@ class Layers:
         root, trash = (os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (temporary / "fs", temporary))
         blob = _VerifiedBlob(self._content.open(descriptor), descriptor, progress)
         try:
-            archive = decompressed(io.BufferedReader(blob, CHUNK))
-            stream = Stream(archive, self.limits.size_of(descriptor.size), hash_)
-            size = unpack(stream, root, trash, self.limits)
-            diff_id = stream.finish()
+            with ReadAhead(decompressed(io.BufferedReader(blob, CHUNK))) as archive:
+                stream = Stream(archive, self.limits.size_of(descriptor.size), hash_)
+                size = unpack(stream, root, trash, self.limits)
+                diff_id = stream.finish()
             blob.verify()
         finally:
             blob.close()

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidock.errors import CorruptContent, InvalidSpec
-from minidock.images.compression import Stream, decompressed, kind_of
+from minidock.images.compression import ReadAhead, Stream, decompressed, kind_of
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "": lambda data: data,
@@ -102,3 +102,24 @@ def test_any_bytes_unpack_or_are_refused(data: bytes, kind: str) -> None:
         stream(beginning + data, limit=10_000_000).finish()
     except (CorruptContent, InvalidSpec):
         return
+
+
+@given(data=st.binary(max_size=500), sizes=st.lists(st.integers(1, 100), min_size=1, max_size=20))
+def test_reading_ahead_reads_the_same(data: bytes, sizes: list[int]) -> None:
+    """Whoever stops early leaves no thread that still reads: the file may be closed at once."""
+    file = io.BytesIO(data)
+    with ReadAhead(file) as ahead:
+        taken = [ahead.read(sizes[0]) for _ in sizes]
+    file.close()
+    assert b"".join(taken) == data[: sizes[0] * len(sizes)]
+
+
+def test_reading_ahead_raises_where_the_damage_is() -> None:
+    """What came before it is still given out; the error comes with the read that meets it, again if asked again."""
+    packed = gzip.compress(bytes(range(256)) * 4000)
+    with ReadAhead(decompressed(io.BufferedReader(io.BytesIO(packed[:-9])))) as ahead:
+        assert ahead.read(1000) == (bytes(range(256)) * 4)[:1000]
+        for _ in range(2):
+            with pytest.raises(EOFError):
+                while ahead.read(10_000):
+                    continue
