@@ -1,8 +1,9 @@
 """Pull from a registry on this machine: one layer of 117 MB, and the same in five layers; against dockerd.
 
 Docker's own client asks both daemons, so that only the daemons differ. A pull ends when the image could be run:
-downloaded, verified, unpacked. Each run pulls another image, and none is removed in between: for seconds after a
-removal ext4 passes over the freed inodes one by one, and making files takes several times as long, whoever makes them.
+downloaded, verified, unpacked. Each run pulls another image, and none is removed in between: for five minutes after a
+removal ext4 passes over the freed inodes one by one (``recently_deleted`` in the kernel's ialloc.c), and making files
+takes several times as long, whoever makes them. For the same reason this is best run when nothing else ran before.
 """
 
 from __future__ import annotations
