@@ -43,7 +43,7 @@ def _mounts() -> set[str]:
 
 
 def _links() -> set[str]:
-    return set(os.listdir("/sys/class/net"))
+    return {path.name for path in Path("/sys/class/net").iterdir()}
 
 
 def _cgroups() -> set[str]:
