@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct
 
 from minidock.errors import InvalidSpec, KernelFeatureMissing
 from minidock.kernel.cgroups.interface import Cgroup
@@ -16,8 +17,7 @@ CONTROLLERS = ("cpu", "cpuset", "memory", "pids", "io", "devices", "freezer", "h
 _V1_NAMES = {"blkio": "io"}
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """``kind`` is ``v1``, ``v2``, ``hybrid`` or ``none``.
 
     ``v1`` maps each controller of version 1 (``memory``, ``blkio``, ``name=systemd``, …) to its mount; several may
@@ -25,7 +25,7 @@ class Layout:
     """
 
     kind: str
-    v1: dict[str, Path] = field(default_factory=dict)
+    v1: dict[str, Path] = {}
     v2: Path | None = None
     missing: tuple[str, ...] = ()
 

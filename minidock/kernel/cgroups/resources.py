@@ -7,11 +7,11 @@ means "leave it as it is", and -1 "no limit". Source: runtime-spec, config-linux
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(Struct, frozen=True):
     """Bytes. ``swap`` is memory *plus* swap, as cgroup v1 counts; v2 counts swap alone and we convert."""
 
     limit: int | None = None
@@ -23,8 +23,7 @@ class Memory:
     disable_oom_killer: bool | None = None
 
 
-@dataclass(frozen=True)
-class Cpu:
+class Cpu(Struct, frozen=True):
     """``shares`` is relative (1024 is an ordinary share); the times are microseconds; ``cpus`` and ``mems`` are lists
     such as ``0-2,7``; ``idle`` 1 makes the group run only when nobody else wants to."""
 
@@ -39,8 +38,7 @@ class Cpu:
     idle: int | None = None
 
 
-@dataclass(frozen=True)
-class DeviceWeight:
+class DeviceWeight(Struct, frozen=True):
     """How much of one block device, relative to others: 10 to 1000."""
 
     major: int
@@ -48,8 +46,7 @@ class DeviceWeight:
     weight: int
 
 
-@dataclass(frozen=True)
-class Throttle:
+class Throttle(Struct, frozen=True):
     """At most ``rate`` bytes (``bps``) or operations (``iops``) a second on one block device.
 
     ``kind`` is ``read_bps``, ``write_bps``, ``read_iops`` or ``write_iops``.
@@ -61,8 +58,7 @@ class Throttle:
     rate: int
 
 
-@dataclass(frozen=True)
-class BlockIO:
+class BlockIO(Struct, frozen=True):
     """``weight`` is 10 to 1000."""
 
     weight: int | None = None
@@ -70,8 +66,7 @@ class BlockIO:
     throttles: tuple[Throttle, ...] = ()
 
 
-@dataclass(frozen=True)
-class DeviceRule:
+class DeviceRule(Struct, frozen=True):
     """Allow or deny some accesses (letters of ``rwm``) to devices of ``type`` ``b``, ``c`` or ``a`` (both).
 
     ``major`` and ``minor`` None mean any. Rules apply in order: for each kind of access the last match decides, and
@@ -85,8 +80,7 @@ class DeviceRule:
     access: str = "rwm"
 
 
-@dataclass(frozen=True)
-class Resources:
+class Resources(Struct, frozen=True):
     """Everything that ``linux.resources`` may limit. ``pids`` is a number of processes and threads, ``hugepages`` maps
     a page size (``2MB``) to bytes, ``unified`` maps files of cgroup v2 to what is written into them as it is."""
 
@@ -94,13 +88,12 @@ class Resources:
     cpu: Cpu = Cpu()
     pids: int | None = None
     block_io: BlockIO = BlockIO()
-    hugepages: Mapping[str, int] = field(default_factory=dict)
+    hugepages: Mapping[str, int] = {}
     devices: tuple[DeviceRule, ...] = ()
-    unified: Mapping[str, str] = field(default_factory=dict)
+    unified: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True)
-class MemoryStats:
+class MemoryStats(Struct, frozen=True):
     """Bytes, but ``failures``: how often the limit was hit. ``limit`` None means none. ``stat`` is memory.stat."""
 
     usage: int
@@ -110,8 +103,7 @@ class MemoryStats:
     stat: Mapping[str, int]
 
 
-@dataclass(frozen=True)
-class CpuStats:
+class CpuStats(Struct, frozen=True):
     """Nanoseconds of processor time, and how many periods of the quota there were and were throttled.
 
     ``per_cpu`` is empty on cgroup v2, which does not tell.
@@ -126,16 +118,14 @@ class CpuStats:
     throttled_time: int = 0
 
 
-@dataclass(frozen=True)
-class PidsStats:
+class PidsStats(Struct, frozen=True):
     """Processes and threads now, and at most (None: no limit)."""
 
     current: int
     limit: int | None
 
 
-@dataclass(frozen=True)
-class IoStats:
+class IoStats(Struct, frozen=True):
     """One device's bytes or operations since the beginning; ``operation`` is ``read``, ``write``, …"""
 
     major: int
@@ -144,8 +134,7 @@ class IoStats:
     value: int
 
 
-@dataclass(frozen=True)
-class Stats:
+class Stats(Struct, frozen=True):
     """What the group has used. A part is None (or empty) where its controller is missing."""
 
     memory: MemoryStats | None = None

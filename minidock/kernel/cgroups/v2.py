@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from minidock.errors import InvalidSpec, KernelFeatureMissing, SystemCallFailed
 from minidock.kernel.cgroups import device_program, tree, values
@@ -27,8 +28,7 @@ _IO_BYTES = {"rbytes": "read", "wbytes": "write", "dbytes": "discard"}
 _IO_OPERATIONS = {"rios": "read", "wios": "write", "dios": "discard"}
 
 
-@dataclass(frozen=True)
-class Write:
+class Write(Struct, frozen=True):
     """One limit: the controller that owns the file, the file, what goes in."""
 
     controller: str
