@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import signal as signals
 import time
 from collections.abc import Iterator
@@ -160,7 +159,7 @@ def delete(state_dir: Path, force: bool = False) -> None:
         # A create that was killed half-way leaves a directory without a record.
         if not (force and state_dir.is_dir()):
             raise
-        shutil.rmtree(state_dir)
+        states.remove(state_dir)
         return
     if states.status(state_dir, record) != "stopped" and not force:
         raise Conflict(f"container {record.id} is not stopped: stop it before you delete it, or use force")
@@ -170,7 +169,7 @@ def delete(state_dir: Path, force: bool = False) -> None:
         cgroup.kill()
         _reap(record.pid)
         cgroup.delete()
-    shutil.rmtree(state_dir)
+    states.remove(state_dir)
     if record.spec.hooks.poststop:
         _after_stop(record)
 
@@ -257,7 +256,7 @@ def _undo(state_dir: Path, context: Context, relay: Relay) -> None:
     _end_child(context, relay)
     if context.cgroup is not None:
         context.cgroup.delete()
-    shutil.rmtree(state_dir)
+    states.remove(state_dir)
 
 
 def _end_child(context: Context, relay: Relay) -> None:

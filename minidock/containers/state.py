@@ -66,6 +66,13 @@ def read(state_dir: Path) -> Record:
     return msgspec.json.decode(data, type=Record)
 
 
+def remove(state_dir: Path) -> None:
+    """Remove the directory and the files in it; it has no directories."""
+    for file in state_dir.iterdir():
+        file.unlink(missing_ok=True)
+    state_dir.rmdir()
+
+
 def status(state_dir: Path, record: Record) -> oci.Status:
     """``created`` while init waits at the gate, ``running`` after it, ``stopped`` when there is no init any more."""
     if record.pid == 0 or start_time(record.pid) != record.start_time:

@@ -22,7 +22,7 @@ from tests import bundles
 
 pytestmark = pytest.mark.root
 
-COMMAND = [sys.executable, "-m", "minidock.containers.command"]
+COMMAND = [str(Path(sys.executable).with_name("minidock-runtime"))]
 
 
 class Runtime:
