@@ -34,10 +34,11 @@ async def made(tmp_path: Path) -> AsyncIterator[Containers]:
 
 
 @pytest.fixture
-def adopted() -> Iterator[None]:
-    """Orphans become this process's children, so that it can see that none is left."""
+def adopted() -> Iterator[set[int]]:
+    """Orphans become this process's children, so that it can see that none is left. The children that it has before:
+    other tests' fixtures may have daemons that live on."""
     syscalls.set_child_subreaper(True)
-    yield
+    yield children()
     syscalls.set_child_subreaper(False)
 
 
@@ -121,7 +122,7 @@ async def test_a_container_that_was_only_created_ends_with_the_daemon(made: Cont
 
 
 @pytest.mark.parametrize("milliseconds", [0, 30, 60, 80, 95, 110, 125, 140, 160, 190])
-async def test_the_daemon_is_killed_at_any_moment(made: Containers, adopted: None, milliseconds: int) -> None:
+async def test_the_daemon_is_killed_at_any_moment(made: Containers, adopted: set[int], milliseconds: int) -> None:
     """Afterwards the container runs and is found, or has never been: nothing in between."""
     daemon = Daemon(made.request("sleep", "1000"))
     launcher = Watched(int(daemon.reaches("spawned")))
@@ -129,7 +130,7 @@ async def test_the_daemon_is_killed_at_any_moment(made: Containers, adopted: Non
     daemon.kill()
     assert launcher.has_ended()
     deadline = time.monotonic() + PATIENCE
-    while (shim := await found(daemon.state_dir)) is None and orphans(made):
+    while (shim := await found(daemon.state_dir)) is None and orphans(adopted | {made.launcher.pid}):
         assert time.monotonic() < deadline
     if shim is None:
         assert not daemon.state_dir.exists() and read_exit(daemon.bundle) is None
@@ -139,7 +140,7 @@ async def test_the_daemon_is_killed_at_any_moment(made: Containers, adopted: Non
         await shim.kill(signal.SIGKILL)
         assert (await shim.wait()).code == 137
     await shim.close()
-    while orphans(made):
+    while orphans(adopted | {made.launcher.pid}):
         assert time.monotonic() < deadline
     assert not daemon.state_dir.exists() and (read_exit(daemon.bundle) is not None) == started
 
@@ -152,10 +153,14 @@ async def found(state_dir: Path) -> Shim | None:
         return None
 
 
-def orphans(made: Containers) -> bool:
+def children() -> set[int]:
+    """The pids of this process's children, of its main thread."""
+    return set(map(int, Path("/proc/self/task", str(os.getpid()), "children").read_text().split()))
+
+
+def orphans(before: set[int]) -> bool:
     """Are there processes whose parent died, and which are ours now? Those that have ended are buried."""
-    children = Path("/proc/self/task", str(os.getpid()), "children").read_text().split()
-    orphans = {int(child) for child in children} - {made.launcher.pid}
+    orphans = children() - before
     for orphan in orphans:
         Watched(orphan).has_ended(patience=0.02)
         os.waitpid(orphan, os.WNOHANG)
