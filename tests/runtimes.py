@@ -16,6 +16,11 @@ from minidock.oci import runtime as oci
 from tests import bundles
 
 
+def children() -> set[int]:
+    """The pids of the children that this process's main thread has; daemons of other tests' fixtures among them."""
+    return set(map(int, Path("/proc/self/task", str(os.getpid()), "children").read_text().split()))
+
+
 class Outcome(NamedTuple):
     """How a program ended, and what it printed (standard output and error together)."""
 
@@ -30,6 +35,7 @@ class Container:
         # The cgroup's name: unique on this machine, and recognised by the check for leftovers.
         self.id = f"test-{os.getpid()}-{abs(hash(directory)) % 10**6}"
         self.directory = directory
+        self.children_before = children()
         self.bundle = directory / "bundle"
         self.state_dir = directory / "run" / self.id
         self.rootfs = self.bundle / "rootfs"

@@ -124,6 +124,8 @@ class Command:
                 self._send_console(created.console)
             elif created.console is not None:
                 _size_terminal(created.console)
+            if "detach" not in self.arguments.switches:
+                _pass_signals_on(created.pid)  # before the program runs: it may signal us at once
             runtime.start(self.state_dir)
         except BaseException:
             runtime.delete(self.state_dir, force=True)
@@ -256,14 +258,18 @@ def signal_number(text: str) -> int:
         raise InvalidInput(f"unknown signal {text!r}") from None
 
 
+def _pass_signals_on(pid: int) -> None:
+    """From now on, a signal that would end us goes to the program instead."""
+    for number in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP, signals.SIGQUIT, signals.SIGUSR1, signals.SIGUSR2):
+        signals.signal(number, lambda number, _frame: os.kill(pid, number))
+
+
 def _foreground(pid: int, console: int | None) -> int:
-    """Wait for the program, and meanwhile be its terminal and pass signals on."""
+    """Wait for the program, and meanwhile be its terminal."""
     if console is not None:
         from minidock.containers.foreground import with_terminal
 
         return with_terminal(pid, console)
-    for number in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP, signals.SIGQUIT, signals.SIGUSR1, signals.SIGUSR2):
-        signals.signal(number, lambda number, _frame: os.kill(pid, number))
     return exit_code(os.waitpid(pid, 0)[1])
 
 

@@ -22,8 +22,6 @@ def with_terminal(pid: int, console: int) -> int:
         copy_size(console)
         # Raw: ^C is a character like any other here; it is the program's terminal that makes a signal of it.
         tty.setraw(0)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _frame: os.kill(pid, number))
     try:
         _pump(pid, console)
         return syscalls.wait_for(pid).code

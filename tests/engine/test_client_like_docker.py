@@ -38,6 +38,7 @@ def outcome(command: list[str], host: str, words: list[str], stdin: bytes) -> tu
     done = subprocess.run([*command, "-H", host, *words], input=stdin, capture_output=True, timeout=60)
     errors = done.stderr.decode().split("\n\n")[0].strip()  # Docker goes on about usage and help
     errors = re.sub(r" \(see 'minidock .*--help'\)$", "", errors)
+    errors = re.sub(r"container [0-9a-f]{12}", "container ID", errors)  # of several, dockerd names any
     return (
         re.sub(r"\b[0-9a-f]{64}\b", "ID", done.stdout.decode()),
         errors.replace("minidock", "docker"),

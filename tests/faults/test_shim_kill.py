@@ -17,6 +17,7 @@ import pytest
 from minidock.containers import state
 from minidock.containers.control import LaunchRequest, Shim, ShimGone, bury, read_exit
 from minidock.kernel import cgroups, syscalls
+from tests.runtimes import children
 from tests.shims import PATIENCE, Containers, Watched, containers, logged, parent_of
 
 pytestmark = pytest.mark.root
@@ -151,11 +152,6 @@ async def found(state_dir: Path) -> Shim | None:
         return await Shim.reconnect(state_dir)
     except ShimGone:
         return None
-
-
-def children() -> set[int]:
-    """The pids of this process's children, of its main thread."""
-    return set(map(int, Path("/proc/self/task", str(os.getpid()), "children").read_text().split()))
 
 
 def orphans(before: set[int]) -> bool:

@@ -24,7 +24,7 @@ from minidock.errors import (
 )
 from minidock.kernel import cgroups, pty, syscalls
 from minidock.oci import runtime as oci
-from tests.runtimes import Container
+from tests.runtimes import Container, children
 
 pytestmark = pytest.mark.root
 
@@ -45,11 +45,7 @@ def left_behind(container: Container) -> list[str]:
     left += [f"cgroup {container.id}"] if cgroups.at(f"/minidock-{container.id}").exists else []
     mountinfo = Path("/proc/self/mountinfo").read_text()
     left += [line for line in mountinfo.splitlines() if str(container.directory) in line]
-    try:
-        os.waitpid(-1, os.WNOHANG)
-        left.append("a child")
-    except ChildProcessError:
-        pass
+    left += [f"child {pid}" for pid in children() - container.children_before]
     return left
 
 
