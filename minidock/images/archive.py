@@ -261,7 +261,9 @@ def _pax_records(data: bytes) -> Iterator[tuple[str, bytes]]:
     position = 0
     while position < len(data):
         space = data.find(b" ", position, position + 20)
-        length = _decimal(data[position:space]) if space > 0 else 0
+        if space < 0:
+            raise InvalidSpec("archive has a PAX record that is not readable")
+        length = _decimal(data[position:space])
         record = data[space + 1 : position + length]
         key, equals, value = record[:-1].partition(b"=")
         if length <= space - position + 1 or record[-1:] != b"\n" or not equals or position + length > len(data):

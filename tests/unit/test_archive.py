@@ -287,3 +287,11 @@ def test_the_same_entries_give_the_same_bytes() -> None:
     items = [directory("d", mtime_ns=5), file("d/a", b"x", xattrs={"user.b": b"1", "user.a": b"2"})]
     again = [directory("d", mtime_ns=5), file("d/a", b"x", xattrs={"user.a": b"2", "user.b": b"1"})]
     assert archive(items) == archive(again)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("records", [b"6 a=b\nx", b"x", b"6 a=b\n6", b"0 a=b\n", b"6 a=b\n-1 c=d\n", b"99 a=b\n"])
+def test_unreadable_pax_records_are_refused(records: bytes) -> None:
+    """Also behind a record that is fine, where a rest without a space once kept the reader busy for ever."""
+    with pytest.raises(InvalidSpec):
+        list(archives._pax_records(records))
