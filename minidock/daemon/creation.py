@@ -78,7 +78,7 @@ def check(config: ContainerConfig, host: HostConfig) -> None:
     limits.check(host)
     spec.check_security(host)
     spec.user(config.user, host.group_add or [])
-    _check_missing_parts(host)
+    _check_missing_parts(config, host)
 
 
 def _check_modes(host: HostConfig) -> None:
@@ -94,9 +94,10 @@ def _check_modes(host: HostConfig) -> None:
             raise InvalidInput(f"invalid {what} mode: {mode}")
 
 
-def _check_missing_parts(host: HostConfig) -> None:
+def _check_missing_parts(config: ContainerConfig, host: HostConfig) -> None:
     """The honest list of what of Docker's is not here yet."""
     for is_asked, what in (
+        (config.healthcheck is not None and config.healthcheck.test[:1] not in ([], ["NONE"]), "health checks"),
         (host.restart_policy.name not in ("", "no"), f"restart policy {host.restart_policy.name!r}"),
         (bool(host.port_bindings) or host.publish_all_ports, "published ports (-p, -P)"),
         (bool(host.volumes_from), "--volumes-from"),

@@ -123,6 +123,7 @@ BAD_REQUESTS = [
     ({"HostConfig": {"CpusetCpus": "4096"}}, "Requested CPUs are not available"),
     ({"HostConfig": {"RestartPolicy": {"Name": "always"}}}, "minidock does not have this yet"),
     ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "80"}]}}}, "published ports"),
+    ({"Healthcheck": {"Test": ["CMD", "true"]}}, "health checks: minidock does not have this yet"),
     ({"WorkingDir": "relative"}, "needs to be an absolute path"),
     ({"Hostname": "two\nlines"}, "invalid hostname format"),
     ({"StopSignal": "SIGNONSENSE"}, "invalid signal: SIGNONSENSE"),
