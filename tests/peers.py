@@ -54,7 +54,7 @@ def dockerd(*options: str, own_network: bool = True) -> Iterator[Dockerd]:
         root = Path(directory)
         host = f"unix://{root}/d.sock"
         flags = ["--mount", "--net"] if own_network else ["--mount"]
-        network = [] if own_network else ["--bridge=none", "--iptables=false"]
+        network = [] if own_network else ["--bridge=none", "--iptables=false", "--ip-forward=false"]
         command = ["unshare", *flags, "--", "sh", "-c", 'ip link set lo up; exec dockerd "$@"', "dockerd"]
         command += ["--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "-p", f"{root}/pid", "-H", host]
         with (root / "log").open("wb") as log:
