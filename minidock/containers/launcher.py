@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 
 from minidock.containers import shim
+from minidock.containers.sealed import reexec_sealed
 from minidock.containers.wire import LaunchRequest
 from minidock.kernel import syscalls
 
@@ -30,6 +31,8 @@ MESSAGE_LIMIT = 64 * 1024
 
 def main() -> None:
     """Serve the daemon on the socket that it left open for us."""
+    # Every process that will ever be in a container, until it execs, is a fork of this one and runs its interpreter.
+    reexec_sealed()
     daemon = socket.socket(fileno=int(sys.argv[1]))
     # Nobody here wants to know how shims end: without zombies (wait(2), notes on SIGCHLD).
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

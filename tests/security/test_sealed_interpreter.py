@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.shims import containers
+
 pytestmark = pytest.mark.root
 
 PROGRAM = """
@@ -58,3 +60,11 @@ def test_exec_runs_sealed(tmp_path: Path) -> None:
     script.write_text(probe)
     ran = subprocess.run([sys.executable, script, "exec", "some", "true"], capture_output=True, text=True)
     assert ran.stderr.startswith("/memfd:minidock-python")
+
+
+async def test_the_daemons_containers_begin_sealed(tmp_path: Path) -> None:
+    """What waits to become a container's program, and the exec that joins it later, are forks of a sealed launcher."""
+    async with containers(tmp_path) as made:
+        shim = await made.create("sleep", "1000")
+        for pid in (made.launcher.pid, shim.init_pid):
+            assert os.readlink(f"/proc/{pid}/exe").startswith("/memfd:minidock-python")  # noqa: PTH115
