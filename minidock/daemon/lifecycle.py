@@ -54,7 +54,8 @@ async def create(engine: Engine, request: ContainerCreate, name: str, explain: b
     name = names.check(name) if name else names.invent(set(engine.names))
     engine.reserve_name(name, container_id)
     try:
-        bundle.mkdir(mode=0o710, parents=True)
+        bundle.parent.mkdir(mode=0o700, exist_ok=True)
+        bundle.mkdir(mode=0o710)
         root = await asyncio.to_thread(engine.images.snapshots.prepare, container_id, image, bundle)
         record = Record(
             id=container_id,

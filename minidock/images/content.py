@@ -38,6 +38,8 @@ class Content:
     def __init__(self, root: Path, ingest: Path) -> None:
         self.root = root
         self._ingest = ingest
+        # A mode given to mkdir with parents=True is the last directory's alone.
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for algorithm in ("sha256", "sha512"):
             (root / "blobs" / algorithm).mkdir(mode=0o700, parents=True, exist_ok=True)
         ingest.mkdir(mode=0o700, exist_ok=True)
