@@ -50,6 +50,7 @@ def dockerd(*options: str, own_network: bool = True) -> Iterator[Dockerd]:
     With ``own_network=False`` it stays in the caller's network namespace, with no bridge and no firewall rules: then a
     registry on the caller's loopback can be reached.
     """
+    before = _cgroups()
     with tempfile.TemporaryDirectory(prefix="dockerd-") as directory:
         root = Path(directory)
         host = f"unix://{root}/d.sock"
@@ -65,7 +66,7 @@ def dockerd(*options: str, own_network: bool = True) -> Iterator[Dockerd]:
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(60)
-            _remove_cgroups()
+            _remove_cgroups(before)
 
 
 def _wait_until_it_answers(host: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -75,8 +76,13 @@ def _wait_until_it_answers(host: str, process: subprocess.Popen[bytes], log: Pat
         raise RuntimeError(f"dockerd did not start: {log.read_text()[-2000:]}")
 
 
-def _remove_cgroups() -> None:
-    """dockerd leaves its (empty) parent cgroups behind; a host that had none shall have none."""
-    for path in (*Path("/sys/fs/cgroup").glob("*/docker"), *Path("/sys/fs/cgroup").glob("*/system.slice")):
+def _cgroups() -> set[Path]:
+    """The parent cgroups that dockerd may make, as far as they are there."""
+    return {path for name in ("docker", "system.slice") for path in Path("/sys/fs/cgroup").glob(f"*/{name}")}
+
+
+def _remove_cgroups(before: set[Path]) -> None:
+    """dockerd leaves its (empty) parent cgroups behind; those that were here before it are not ours to remove."""
+    for path in _cgroups() - before:
         if not any(child.is_dir() for child in path.iterdir()) and not (path / "cgroup.procs").read_text():
             path.rmdir()
