@@ -140,8 +140,11 @@ def test_run_asks_for_what_docker_run_asks_for(recorder: Recorder, tmp_path: Pat
     expected, got = meant(theirs[2]), meant(ours[2])
     # Docker repeats the network in a second place, and gives its default a name there.
     expected.pop("NetworkingConfig", None)
-    # Docker passes -e through a Go map, whose order is another one each time.
-    expected["Env"], got["Env"] = sorted(expected.get("Env", [])), sorted(got.get("Env", []))
+    # Docker passes -e and -v through Go maps, whose order is another one each time.
+    for where, name in (("", "Env"), ("HostConfig", "Binds")):
+        for body in (expected, got):
+            part = body.get(where, {}) if where else body
+            part[name] = sorted(part.get(name) or [])
     assert got == expected
 
 
@@ -188,3 +191,9 @@ def _parts(request: tuple[str, str, Any]) -> tuple[str, str, set[tuple[str, str]
 def _same(value: str) -> str:
     """JSON in a query, whatever its order and spaces."""
     return json.dumps(json.loads(value), sort_keys=True) if value.startswith("{") else value
+
+
+def test_binds_are_asked_for_in_the_order_of_the_command_line(recorder: Recorder, tmp_path: Path) -> None:
+    """Docker's own order is any; ours is the user's."""
+    _, _, body = recorder.asked_by(MINIDOCK, ["run", "-v", "/c:/d:ro", "-v", "/a:/b", "-v", "/b:/c", "image"], tmp_path)
+    assert body["HostConfig"]["Binds"] == ["/c:/d:ro", "/a:/b", "/b:/c"]
