@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from minidock.content.store import Content
 from minidock.database import Database
 from minidock.images import Images, Limits
 from minidock.images.archive import DIRECTORY, FILE, HARDLINK, SYMLINK, Entry
 from minidock.images.archive_writer import Writer
 from minidock.images.compression import Stream
-from minidock.images.content import Content
 from minidock.images.layers import Layers
 from minidock.images.unpack import unpack
 from minidock.oci import digest as digests

@@ -16,9 +16,9 @@ from typing import BinaryIO, Literal, NamedTuple
 import msgspec
 
 from minidock import units
+from minidock.content.store import Content
 from minidock.database import Database
 from minidock.errors import InvalidReference, InvalidSpec, MinidockError, NotFound
-from minidock.images.content import Content
 from minidock.images.image import Image, chain_ids
 from minidock.images.importing import store_archive
 from minidock.images.layers import Layers

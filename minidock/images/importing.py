@@ -7,8 +7,8 @@ import io
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
+from minidock.content.store import Content
 from minidock.images.compression import CHUNK, Stream, decompressed, kind_of
-from minidock.images.content import Content
 from minidock.oci.image import OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
 
 #: How the image-spec lets a layer be packed. Anything else is unpacked before it is stored.

@@ -24,10 +24,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
+from minidock.content.disk import remove_leftovers, remove_tree, space_errors
+from minidock.content.store import Content
 from minidock.errors import CorruptContent, NotFound
 from minidock.images.compression import CHUNK, ReadAhead, Stream, decompressed
-from minidock.images.content import Content
-from minidock.images.disk import remove_leftovers, remove_tree, space_errors
 from minidock.images.unpack import OPAQUE, Limits, unpack
 from minidock.oci import digest as digests
 from minidock.oci.image import Descriptor

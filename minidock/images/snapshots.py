@@ -21,9 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+from minidock.content.disk import remove_tree, space_errors
 from minidock.database import Database
 from minidock.errors import InvalidInput, NotFound
-from minidock.images.disk import remove_tree, space_errors
 from minidock.images.image import Image
 from minidock.images.layers import Layers
 from minidock.kernel import syscalls

@@ -23,11 +23,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from minidock.content.disk import remove_tree, write_all
 from minidock.errors import InvalidSpec, NoSpace, SystemCallFailed
 from minidock.images import archive
 from minidock.images.archive import Entry
 from minidock.images.compression import Stream
-from minidock.images.disk import remove_tree, write_all
 from minidock.kernel import syscalls
 
 OPAQUE = "trusted.overlay.opaque"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from minidock.content.store import Content
 from minidock.errors import NotFound, Unauthorized
-from minidock.images.content import Content
 from minidock.oci import platform, reference
 from minidock.oci.image import Descriptor
 from minidock.registry.credentials import ANONYMOUS, Credentials

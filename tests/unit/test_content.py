@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from minidock.content.store import Content
 from minidock.errors import CorruptContent, InvalidDigest, InvalidSpec, NotFound
-from minidock.images.content import Content
 from minidock.oci import digest as digests
 from minidock.oci.image import MAX_CONFIG, OCI_MANIFEST, REF_NAME, Descriptor
 

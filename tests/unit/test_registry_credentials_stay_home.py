@@ -10,8 +10,8 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
+from minidock.content.store import Content
 from minidock.errors import NotFound, RegistryError, Unauthorized
-from minidock.images.content import Content
 from minidock.oci import platform, reference
 from minidock.registry.authorization import may_see_credentials
 from minidock.registry.credentials import Credentials

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from minidock.content.store import Content
 from minidock.errors import (
     CorruptContent,
     Forbidden,
@@ -20,7 +21,6 @@ from minidock.errors import (
     RegistryError,
     RegistryUnreachable,
 )
-from minidock.images.content import Content
 from minidock.oci import image as media
 from minidock.oci import platform, reference
 from minidock.registry.pull import Layer, Progress, Pulled, pull

@@ -23,8 +23,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
+from minidock.content.disk import space_errors, sync_directory, write_all, write_atomically
 from minidock.errors import CorruptContent, InvalidSpec, NotFound
-from minidock.images.disk import space_errors, sync_directory, write_all, write_atomically
 from minidock.oci import digest as digests
 from minidock.oci.image import MAX_CONFIG, OCI_INDEX, Descriptor, Index, encode
 

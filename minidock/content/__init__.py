@@ -1,0 +1,1 @@
+"""Bytes under their digests, on a disk: what the image store and the registry both stand on."""
