@@ -5,6 +5,7 @@ Source: https://docs.docker.com/reference/api/engine/version/v1.44/
 One module a subject; here are all their names.
 """
 
+from minidock.messages.build import BuildCacheRecord, BuildEvent, BuildPruned, BuildSecrets, BuildSecretsKept
 from minidock.messages.containers import (
     BindOptions,
     ContainerConfig,
@@ -66,6 +67,11 @@ __all__ = [
     "NEVER",
     "Actor",
     "BindOptions",
+    "BuildCacheRecord",
+    "BuildEvent",
+    "BuildPruned",
+    "BuildSecrets",
+    "BuildSecretsKept",
     "Component",
     "ContainerConfig",
     "ContainerCreate",

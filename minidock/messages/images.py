@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from minidock.messages.build import BuildEvent
 from minidock.messages.containers import ContainerConfig, GraphDriver
 from minidock.messages.document import NEVER, Message
 
@@ -104,3 +105,5 @@ class Progress(Struct, omit_defaults=True, kw_only=True, rename="camel"):
     error_detail: ErrorDetail | None = None
     error: str = ""
     aux: dict[str, Any] | None = None
+    build: BuildEvent | None = None
+    """Ours, not Docker's: see ``BuildEvent``."""
