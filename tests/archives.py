@@ -7,6 +7,7 @@ import io
 import os
 import stat
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,6 +123,13 @@ def add_layer(content: Content, data: bytes, media_type: str = OCI_LAYER) -> tup
     return content.add_stream(iter([data]), media_type), digests.of(data)
 
 
+def unpack_all(layers: Layers, pairs: Sequence[tuple[Descriptor, str]]) -> None:
+    """Unpack several (descriptor, diff-id) at the same time."""
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        for done in [pool.submit(layers.unpack, descriptor, diff_id) for descriptor, diff_id in pairs]:
+            done.result()
+
+
 class Machine:
     """Images under a root of their own, with their database."""
 
@@ -137,14 +145,14 @@ class Machine:
     def add(self, name: str, *archives: bytes, **config: object) -> str:
         """An image of plain layers, the lowest first: its id."""
         layers = [add_layer(self.images.content, data) for data in archives]
-        self.images.layers.unpack_all(layers)
+        unpack_all(self.images.layers, layers)
         image_config = ImageConfig(
             architecture="amd64",
             os="linux",
             config=ContainerDefaults(**config),  # type: ignore[arg-type]
             rootfs=RootFs(type="layers", diff_ids=[diff_id for _, diff_id in layers]),
         )
-        return self.images.add_image(layers, image_config, reference.parse(name) if name else None).id
+        return self.images.add_image(layers, image_config, *([reference.parse(name)] if name else [])).id
 
     def blobs(self) -> set[str]:
         """The names of all blobs."""
@@ -152,7 +160,7 @@ class Machine:
 
     def layer_names(self) -> set[str]:
         """The names of all unpacked layers, and of anything else that is where they are."""
-        return {path.name for path in (self.root / "layers").iterdir()} - {"l", "empty"}
+        return {path.name for path in (self.root / "layers").iterdir()} - {"l", "init"}
 
     def on_the_way(self) -> Sequence[Path]:
         """What is in ingest/."""

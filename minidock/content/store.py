@@ -99,24 +99,15 @@ class Content:
 
     def add_stream(self, pieces: Iterable[bytes], media_type: str) -> Descriptor:
         """Bring content in whose digest is known only at its end. Raises NoSpace, and what ``pieces`` raises."""
-        hash_, size = hashlib.sha256(), 0
+        with self.new() as blob:
+            for piece in pieces:
+                blob.write(piece)
+            return blob.commit(media_type)
+
+    def new(self) -> NewBlob:
+        """The same for one who writes piece by piece. Raises NoSpace."""
         with space_errors(self._ingest):
-            descriptor, name = tempfile.mkstemp(prefix="new.", dir=self._ingest)
-            try:
-                for piece in pieces:
-                    hash_.update(piece)
-                    size += len(piece)
-                    write_all(descriptor, piece)
-                os.fsync(descriptor)
-                digest = f"sha256:{hash_.hexdigest()}"
-                path = Path(name).rename(self.path(digest))
-                sync_directory(path.parent)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
-            finally:
-                os.close(descriptor)
-        return Descriptor(media_type=media_type, digest=digest, size=size)
+            return NewBlob(self, self._ingest)
 
     def remove(self, digests_: Iterable[str]) -> None:
         """Remove blobs that no image needs; no error if they are not there."""
@@ -136,6 +127,42 @@ class Content:
                 file.unlink()
         for file in self.root.glob(".tmp-*"):
             file.unlink()
+
+
+class NewBlob:
+    """Content that is being made here: its digest is known when it ends. Without :meth:`commit` nothing is left."""
+
+    def __init__(self, content: Content, directory: Path) -> None:
+        self._content = content
+        self._descriptor, name = tempfile.mkstemp(prefix="new.", dir=directory)
+        self._path = Path(name)
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        """Append. Raises NoSpace."""
+        with space_errors(self._path.parent):
+            write_all(self._descriptor, data)
+        self._hash.update(data)
+        self._size += len(data)
+
+    def commit(self, media_type: str) -> Descriptor:
+        """That is all: give the blob its name. Raises NoSpace."""
+        digest = f"sha256:{self._hash.hexdigest()}"
+        with space_errors(self._path.parent):
+            os.fsync(self._descriptor)
+            path = self._path.rename(self._content.path(digest))
+            sync_directory(path.parent)
+        return Descriptor(media_type=media_type, digest=digest, size=self._size)
+
+    def __enter__(self) -> NewBlob:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
 
 
 class Ingest:

@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from minidock.errors import CorruptContent, InvalidSpec
 
@@ -57,6 +57,27 @@ def _gunzip(file: BinaryIO) -> BinaryIO:
 
         return cast(BinaryIO, gzip.GzipFile(fileobj=file))
     return cast(BinaryIO, igzip.open(file))  # type: ignore[no-untyped-call]
+
+
+class Compressor(Protocol):
+    """Packs a stream piece by piece, as zlib's objects do."""
+
+    def compress(self, data: bytes, /) -> bytes:
+        """What can be said so far."""
+
+    def flush(self) -> bytes:
+        """The rest."""
+
+
+def gzip_compressor() -> Compressor:
+    """gzip without a time or a name in its header: on one machine the same content always gives the same bytes."""
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        import zlib
+
+        return zlib.compressobj(wbits=31)
+    return cast(Compressor, isal_zlib.compressobj(wbits=31))
 
 
 class ReadAhead:

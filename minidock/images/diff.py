@@ -16,8 +16,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from minidock.errors import InvalidSpec
 from minidock.images.archive import (
@@ -42,13 +43,26 @@ _TYPES = {
 }  # fmt: skip
 _INSIDE = syscalls.RESOLVE_BENEATH | syscalls.RESOLVE_NO_SYMLINKS
 _XATTRS = ("user.", "security.capability")
+_HOST_XATTRS = "user.overlay."
 
 
-def write_diff(upper: Path, writer: Writer) -> None:
-    """Write all that is in ``upper`` as a layer. The caller closes the archive. Raises InvalidSpec (a name)."""
+class Written(NamedTuple):
+    """What a walk wrote: how many entries, how many bytes the files have, and the sockets that it left out."""
+
+    entries: int
+    size: int
+    sockets: list[str]
+
+
+def write_diff(upper: Path, writer: Writer, newest: int | None = None) -> Written:
+    """Write all that is in ``upper`` as a layer. The caller closes the archive.
+
+    No file is younger than ``newest`` (seconds since 1970, as SOURCE_DATE_EPOCH): a later time is set back to it.
+    Raises InvalidSpec (a name).
+    """
     root = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        _Diff(root, writer).write()
+        return _Diff(root, writer, newest).write()
     finally:
         os.close(root)
 
@@ -56,12 +70,16 @@ def write_diff(upper: Path, writer: Writer) -> None:
 class _Diff:
     """One walk through an upper directory."""
 
-    def __init__(self, root: int, writer: Writer) -> None:
+    def __init__(self, root: int, writer: Writer, newest: int | None) -> None:
         self._root = root
         self._writer = writer
+        self._newest_ns = None if newest is None else newest * 1_000_000_000
         self._first_names: dict[int, str] = {}
+        self._entries = 0
+        self._size = 0
+        self._sockets: list[str] = []
 
-    def write(self) -> None:
+    def write(self) -> Written:
         """Parents come before what is in them. (A stack and not recursion: how deep it goes, the container decides.)"""
         pending = [""]
         while pending:
@@ -70,6 +88,14 @@ class _Diff:
             if path and not path.endswith("/"):
                 self._other(path)
             pending += reversed(names)
+        return Written(self._entries, self._size, self._sockets)
+
+    def _emit(self, entry: Entry, data: Iterable[bytes] = ()) -> None:
+        if self._newest_ns is not None:
+            entry.mtime_ns = min(entry.mtime_ns, self._newest_ns)
+        self._writer.add(entry, data)
+        self._entries += 1
+        self._size += entry.size
 
     def _directory(self, path: str) -> list[str]:
         """Write a directory's entry; the paths in it, sorted, those of directories with a slash at the end."""
@@ -79,10 +105,10 @@ class _Diff:
             return _gone(path, error)
         try:
             if path:
-                self._writer.add(_entry(path, os.fstat(directory), _xattrs(directory)))
+                self._emit(_entry(path, os.fstat(directory), _xattrs(directory)))
             if _has_opaque_mark(directory):
                 # First of all, so that even a reader who takes entries one by one removes only what was there before.
-                self._writer.add(Entry(f"{path}{OPAQUE_WHITEOUT}", mode=0))
+                self._emit(Entry(f"{path}{OPAQUE_WHITEOUT}", mode=0))
             with os.scandir(directory) as entries:
                 found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
         finally:
@@ -100,26 +126,28 @@ class _Diff:
             status = os.fstat(descriptor)
             if is_whiteout(status):
                 parent, _, name = path.rpartition("/")
-                self._writer.add(Entry(f"{parent}/{WHITEOUT_PREFIX}{name}".lstrip("/"), mode=0))
+                self._emit(Entry(f"{parent}/{WHITEOUT_PREFIX}{name}".lstrip("/"), mode=0))
             elif stat.S_IFMT(status.st_mode) in _TYPES:
                 self._add(path, descriptor, status)
+            elif stat.S_ISSOCK(status.st_mode):
+                self._sockets.append(path)
         finally:
             os.close(descriptor)
 
     def _add(self, path: str, descriptor: int, status: os.stat_result) -> None:
         first = self._first_names.setdefault(status.st_ino, path) if status.st_nlink > 1 else path
         if first != path:
-            self._writer.add(Entry(path, HARDLINK, link=first))
+            self._emit(Entry(path, HARDLINK, link=first))
             return
         magic = f"/proc/self/fd/{descriptor}"  # an O_PATH descriptor as a name that nobody can exchange
         entry = _entry(path, status, _xattrs(magic) if stat.S_ISREG(status.st_mode) else {})
         if entry.type == SYMLINK:
             entry.link = syscalls.readlinkat(descriptor, "")
         if entry.type != FILE:
-            self._writer.add(entry)
+            self._emit(entry)
             return
         with open(magic, "rb", buffering=0) as file:  # noqa: PTH123
-            self._writer.add(entry, _exactly(file.fileno(), entry.size))
+            self._emit(entry, _exactly(file.fileno(), entry.size))
 
 
 def _entry(path: str, status: os.stat_result, xattrs: dict[str, bytes]) -> Entry:
@@ -155,7 +183,8 @@ def _xattrs(target: int | str) -> dict[str, bytes]:
         if error.errno == errno.ENOTSUP:
             return {}
         raise
-    return {name: os.getxattr(target, name) for name in names if name.startswith(_XATTRS)}
+    kept = (name for name in names if name.startswith(_XATTRS) and not name.startswith(_HOST_XATTRS))
+    return {name: os.getxattr(target, name) for name in kept}
 
 
 def _has_opaque_mark(directory: int) -> bool:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from minidock.oci import digest as digests
 from minidock.oci.image import Descriptor, ImageConfig, Manifest
 from minidock.oci.reference import Reference
+
+
+class Layer(NamedTuple):
+    """A layer that is here: its blob, and the digest of what that unpacks to."""
+
+    descriptor: Descriptor
+    diff_id: str
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,11 @@ class Image:
     def diff_ids(self) -> list[str]:
         """The digests of its layers' uncompressed archives, the lowest first."""
         return self.config.rootfs.diff_ids
+
+    @property
+    def layers(self) -> list[Layer]:
+        """Its layers, the lowest first."""
+        return [Layer(*pair) for pair in zip(self.manifest.layers, self.diff_ids, strict=True)]
 
     @property
     def blobs(self) -> set[str]:

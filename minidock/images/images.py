@@ -19,10 +19,12 @@ from minidock import units
 from minidock.content.store import Content
 from minidock.database import Database
 from minidock.errors import InvalidReference, InvalidSpec, MinidockError, NotFound
-from minidock.images.image import Image, chain_ids
+from minidock.images.holds import Holds
+from minidock.images.image import Image, Layer, chain_ids
 from minidock.images.importing import store_archive
 from minidock.images.layers import Layers
 from minidock.images.names import Names
+from minidock.images.packing import pack
 from minidock.images.removal import Use, plan_removal
 from minidock.images.snapshots import Snapshots
 from minidock.images.unpack import Limits
@@ -36,12 +38,13 @@ from minidock.oci.image import (
     ImageConfig,
     Index,
     RootFs,
+    as_oci,
     check_layers,
     encode,
     parse_config,
     parse_manifest,
 )
-from minidock.oci.platform import host
+from minidock.oci.platform import Platform, host
 from minidock.oci.reference import Reference
 
 #: What a broken pull left is kept this long (in seconds), so that the next one goes on from there.
@@ -62,6 +65,7 @@ class Images:
         self.content = Content(data_root / "images", data_root / "ingest")
         self.layers = Layers(data_root / "layers", self.content, limits)
         self.snapshots = Snapshots(self.layers, database)
+        self.holds = Holds(database)
         self._names = Names(database)
         # Held while records change, so that index.json follows them, and so that nothing is collected that is coming.
         self._lock = threading.RLock()
@@ -156,18 +160,76 @@ class Images:
                 answer += [Deletion("Deleted", chain_id) for chain_id in self._collect(image)]
         return answer
 
-    def add_image(
-        self, layers: Sequence[tuple[Descriptor, str]], config: ImageConfig, name: Reference | None = None
+    def layer_from(self, upper: Path, take: bool = False, newest: int | None = None) -> Layer | None:
+        """Make a layer of an overlay's upper directory, store and unpack it; None if nothing was changed.
+
+        With ``take`` the directory itself may become the unpacked layer, which costs a rename; it must be on the data
+        root's file system, and is the caller's no more. ``newest`` (seconds since 1970): no file is younger. Call it
+        inside :meth:`bringing`, with :meth:`derive`. Raises InvalidSpec, NoSpace; then there is no layer.
+        """
+        layer, written = pack(self.content, upper, newest)
+        if layer is None:
+            return None
+        self._doomed[0].add(layer.descriptor.digest)
+        self._doomed[1].add(layer.diff_id)
+        if take and newest is None:
+            for name in written.sockets:
+                (upper / name).unlink(missing_ok=True)
+            self.layers.adopt(upper, layer.diff_id, written.size)
+        else:
+            self.layers.unpack(layer.descriptor, layer.diff_id)
+        return layer
+
+    def derive(
+        self,
+        parent: Image | None,
+        layers: Sequence[Layer],
+        config: ContainerDefaults,
+        history: Sequence[History],
+        names: Sequence[Reference] = (),
+        author: str = "",
+        platform: Platform | None = None,
     ) -> Image:
+        """Record a new image: the layers of ``parent`` (None: from scratch), and new ones on top.
+
+        ``config`` is all of the new configuration, ``history`` what is new in it: one line for each layer, and any
+        number of lines with ``empty_layer``. The image was created when the last line says. ``platform`` is that of
+        the parent, or this machine's, if it is None.
+        """
+        assert sum(not step.empty_layer for step in history) == len(layers)
+        base = parent.config if parent else _blank(platform or host())
+        stack = [*(parent.layers if parent else ()), *layers]
+        document = msgspec.structs.replace(
+            base,
+            created=history[-1].created if history else base.created,
+            author=author,
+            comment=history[-1].comment if history else "",
+            config=config,
+            rootfs=RootFs(type="layers", diff_ids=[layer.diff_id for layer in stack]),
+            history=[*base.history, *history],
+            docker_version="",
+            parent="",
+        )
+        if platform:
+            document = msgspec.structs.replace(
+                document, os=platform.os, architecture=platform.architecture, variant=platform.variant
+            )
+        return self.add_image(stack, document, *names)
+
+    def add_image(self, layers: Sequence[tuple[Descriptor, str]], config: ImageConfig, *names: Reference) -> Image:
         """Record a new image of ours, made of layers (descriptor and diff-id) that are here. See :meth:`put`."""
         config_descriptor = self.content.add(encode(config), OCI_CONFIG)
         manifest = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
             "config": config_descriptor,
-            "layers": [descriptor for descriptor, _ in layers],
+            "layers": [as_oci(descriptor) for descriptor, _ in layers],
         }
-        return self.put(self.content.add(msgspec.json.encode(manifest), OCI_MANIFEST), name)
+        descriptor = self.content.add(msgspec.json.encode(manifest), OCI_MANIFEST)
+        image = self.put(descriptor, names[0] if names else None)
+        for name in names[1:]:
+            image = self.tag(image.id, name)
+        return image
 
     def import_rootfs(
         self,
@@ -181,11 +243,12 @@ class Images:
         Raises InvalidSpec, CorruptContent, NoSpace; then there is no image.
         """
         with self.bringing():
-            layer = store_archive(self.content, stream, self.layers.limits.size)
+            blob = store_archive(self.content, stream, self.layers.limits.size)
             # Should anything fail from here on, the blob goes at the end of the block.
-            self._doomed[0].add(layer.digest)
-            diff_id = self.layers.unpack_new(layer)
-            return self.add_image([(layer, diff_id)], _imported(config, comment, diff_id), name)
+            self._doomed[0].add(blob.digest)
+            layer = Layer(blob, self.layers.unpack_new(blob))
+            step = History(created=units.format_rfc3339(time.time_ns()), comment=comment)
+            return self.derive(None, [layer], config or ContainerDefaults(), [step], [name] if name else [])
 
     def sweep(self) -> None:
         """At the daemon's start: remove what killed daemons left, and write index.json as the records say."""
@@ -221,6 +284,9 @@ class Images:
         """The blobs that images are made of, and the layers (diff-ids) that images and containers need."""
         blobs: set[str] = set()
         diff_ids = self.snapshots.layers_in_use()
+        for layer in self.holds.all():
+            blobs.add(layer.descriptor.digest)
+            diff_ids.add(layer.diff_id)
         for image in self.all():
             blobs |= image.blobs
             diff_ids.update(image.diff_ids)
@@ -246,17 +312,11 @@ class Images:
         self._doomed = (set(), set())
 
 
-def _imported(config: ContainerDefaults | None, comment: str, diff_id: str) -> ImageConfig:
-    """The configuration of an image that was made from a bare file system."""
-    now = units.format_rfc3339(time.time_ns())
-    here = host()
+def _blank(platform: Platform) -> ImageConfig:
+    """What ``FROM scratch`` begins with."""
     return ImageConfig(
-        architecture=here.architecture,
-        variant=here.variant,
-        os=here.os,
-        created=now,
-        comment=comment,
-        config=config or ContainerDefaults(),
-        rootfs=RootFs(type="layers", diff_ids=[diff_id]),
-        history=[History(created=now, comment=comment)],
+        architecture=platform.architecture,
+        variant=platform.variant,
+        os=platform.os,
+        rootfs=RootFs(type="layers", diff_ids=[]),
     )

@@ -5,12 +5,15 @@
     layers/<hex of the diff-id>/fs/     the layer's files
     layers/<hex of the diff-id>/size    how many bytes they have
     layers/l/<short name>               symlinks to the fs directories
-    layers/empty/fs/                    the lowerdir of an image that has no layers
+    layers/init/fs/                     below every image: what the runtime needs to mount on, if the image lacks it
     layers/.tmp-…                       layers being unpacked
 
 Layers do not depend on each other, so they are unpacked in parallel; decompression, hashes and writes do not hold
 Python's lock. A layer appears under its name in one step, when the digest of the blob and the diff-id of its
 content have both been verified.
+
+The ``init`` layer (Docker's ``-init``) is why a container that changed nothing has an empty upper directory: without
+it the runtime would have to make ``/etc/hosts`` and its kin there, and a commit would take them for the user's.
 """
 
 from __future__ import annotations
@@ -20,7 +23,6 @@ import io
 import os
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,6 +37,11 @@ from minidock.oci.image import Descriptor
 Progress = Callable[[int], None]
 """Is told how many bytes of the blob have been unpacked so far."""
 
+#: OVL_MAX_STACK in the kernel's fs/overlayfs/params.h.
+MAX_LAYERS = 500
+#: As in Docker's init layer. (``/dev`` is a tmpfs of the container's own.)
+_MOUNT_POINTS = ("dev/", "proc/", "sys/", "etc/hostname", "etc/hosts", "etc/resolv.conf")
+
 #: Shorter names than this would be taken too soon.
 _SHORTEST_LINK = 4
 
@@ -46,8 +53,9 @@ class Layers:
         self.root = root
         self._content = content
         self.limits = limits
-        for directory in (root, root / "l", root / "empty", root / "empty" / "fs"):
-            directory.mkdir(mode=0o755 if directory.name == "fs" else 0o700, exist_ok=True)
+        for directory in (root, root / "l"):
+            directory.mkdir(mode=0o700, exist_ok=True)
+        _make_mount_points(root / "init" / "fs")
 
     def path(self, diff_id: str) -> Path:
         """The directory with the layer's files, there or not. Raises InvalidDigest."""
@@ -76,11 +84,21 @@ class Layers:
         """Unpack a blob of which nobody has said what its content is: its diff-id. Raises as :meth:`unpack`."""
         return self._unpack(descriptor, "", None)
 
-    def unpack_all(self, layers: Sequence[tuple[Descriptor, str]], threads: int = 4) -> None:
-        """Unpack several (descriptor, diff-id), at the same time. Raises what :meth:`unpack` raises."""
-        with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="unpack") as pool:
-            for done in [pool.submit(self.unpack, descriptor, diff_id) for descriptor, diff_id in layers]:
-                done.result()
+    def adopt(self, directory: Path, diff_id: str, size: int) -> None:
+        """Take a directory that is already what the layer unpacks to; it is moved. Nothing if the layer is here.
+
+        ``size`` is how many bytes its files have. The directory must be on this file system.
+        """
+        if self.has(diff_id):
+            return
+        with space_errors(self.root):
+            temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=self.root))
+            try:
+                (temporary / "size").write_text(f"{size}\n")
+                directory.rename(temporary / "fs").chmod(0o755)
+                self._publish(temporary, diff_id)
+            finally:
+                self._remove(temporary.name)
 
     def lowerdirs(self, diff_ids: Sequence[str]) -> list[str]:
         """The layers as an overlay wants them: short names in ``layers/l``, the topmost layer first.
@@ -93,8 +111,8 @@ class Layers:
                 raise NotFound(f"layer {diff_id} is not unpacked: pull the image again")
             names.append(self._link(digests.encoded(diff_id)))
             if self._hides_all_below(diff_id):
-                break
-        return names or [self._link("empty")]
+                return names
+        return [*names, self._link("init")] if len(names) < MAX_LAYERS else names
 
     def remove(self, diff_ids: Iterable[str]) -> None:
         """Remove layers that nobody needs; no error if they are not there."""
@@ -106,7 +124,7 @@ class Layers:
 
     def collect(self, live: Collection[str], before: float) -> None:
         """Remove the layers that are not in ``live`` (diff-ids) and were made before a moment (seconds since 1970)."""
-        names = {digests.encoded(diff_id) for diff_id in live} | {"l", "empty"}
+        names = {digests.encoded(diff_id) for diff_id in live} | {"l", "init"}
         for directory in self.root.iterdir():
             if directory.name not in names and directory.stat().st_mtime < before:
                 self._remove(directory.name)
@@ -188,6 +206,23 @@ class Layers:
             return os.getxattr(self.path(diff_id), OPAQUE) == b"y"
         except OSError:
             return False
+
+
+def _make_mount_points(root: Path) -> None:
+    """The init layer, if it is not there. Its times are fixed: an image without ``/etc`` shows them."""
+    root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for name in _MOUNT_POINTS:
+        path = root / name
+        if path.exists():
+            continue
+        if name.endswith("/"):
+            path.mkdir()
+        else:
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+        for made in (path, path.parent):
+            made.chmod(0o755 if made.is_dir() else 0o644)
+            os.utime(made, (0, 0))
 
 
 class _VerifiedBlob(io.RawIOBase):

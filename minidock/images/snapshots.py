@@ -25,7 +25,7 @@ from minidock.content.disk import remove_tree, space_errors
 from minidock.database import Database
 from minidock.errors import InvalidInput, NotFound
 from minidock.images.image import Image
-from minidock.images.layers import Layers
+from minidock.images.layers import MAX_LAYERS, Layers
 from minidock.kernel import syscalls
 from minidock.oci.runtime import Mount
 
@@ -38,8 +38,8 @@ create table if not exists snapshots (
 
 #: mount(2) copies one page of options, and the last byte must be a zero.
 MAX_OPTIONS = 4095
-#: OVL_MAX_STACK in the kernel's fs/overlayfs/params.h.
-MAX_LAYERS = 500
+#: A rename of a directory, or a change of a file's owner, must copy: only so the upper directory *is* the difference.
+_WHOLE_COPIES = ("redirect_dir=off", "metacopy=off")
 
 
 class Snapshots:
@@ -134,7 +134,7 @@ class Snapshots:
             raise InvalidInput(f"image has {len(diff_ids)} layers: overlayfs stacks at most {MAX_LAYERS}")
         names = self._layers.lowerdirs(diff_ids)
         links = self._layers.root / "l"
-        own = [f"upperdir={bundle / 'upper'}", f"workdir={bundle / 'work'}"]
+        own = [f"upperdir={bundle / 'upper'}", f"workdir={bundle / 'work'}", *_WHOLE_COPIES]
         absolute = ["lowerdir=" + ":".join(str(links / name) for name in names), *own]
         if len(",".join(absolute)) <= MAX_OPTIONS:
             return Mount(destination="/", type="overlay", source="overlay", options=absolute)

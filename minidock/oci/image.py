@@ -222,6 +222,15 @@ def check_layers(manifest: Manifest, config: ImageConfig) -> None:
             raise InvalidSpec(f"layer {layer.digest}: media type {layer.media_type} is not supported")
 
 
+def as_oci(layer: Descriptor) -> Descriptor:
+    """The same layer for a manifest of the OCI's: Docker has names of its own for the same things."""
+    docker = _LAYER_PREFIXES[-1]
+    if not layer.media_type.startswith(docker):
+        return layer
+    suffix = layer.media_type.removeprefix(docker).replace(".", "+")
+    return msgspec.structs.replace(layer, media_type=OCI_LAYER + suffix)
+
+
 def select(index: Index, platform: Platform) -> Descriptor:
     """The manifest that fits ``platform`` best; of equals, the first. Raises NotFound, in Docker's words.
 

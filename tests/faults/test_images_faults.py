@@ -20,7 +20,7 @@ from minidock.kernel import syscalls
 from minidock.oci import digest as digests
 from minidock.oci import reference
 from minidock.oci.image import OCI_LAYER_GZIP, Descriptor
-from tests.archives import Machine, add_layer, archive, directory, file
+from tests.archives import Machine, add_layer, archive, directory, file, unpack_all
 
 pytestmark = pytest.mark.root
 
@@ -250,7 +250,7 @@ def test_one_bad_layer_among_good_ones(machine: Machine) -> None:
     good = [add_layer(machine.images.content, archive([file(f"f{number}")])) for number in range(5)]
     bad = add_layer(machine.images.content, archive([file("../x")]))
     with pytest.raises(MinidockError, match=r"archive entry '\.\./x'"):
-        machine.images.layers.unpack_all([*good[:2], bad, *good[2:]])
+        unpack_all(machine.images.layers, [*good[:2], bad, *good[2:]])
     assert not [name for name in machine.layer_names() if name.startswith(".")]
-    machine.images.layers.unpack_all(good)
+    unpack_all(machine.images.layers, good)
     assert all(machine.images.layers.has(diff_id) for _, diff_id in good)

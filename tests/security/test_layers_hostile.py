@@ -25,7 +25,20 @@ from minidock.images import Limits
 from minidock.images import archive as archives
 from minidock.images.archive import Entry
 from minidock.oci.image import OCI_LAYER_GZIP
-from tests.archives import Item, Node, add_layer, archive, directory, file, hardlink, store, symlink, tree, unpack_into
+from tests.archives import (
+    Item,
+    Node,
+    add_layer,
+    archive,
+    directory,
+    file,
+    hardlink,
+    store,
+    symlink,
+    tree,
+    unpack_all,
+    unpack_into,
+)
 
 pytestmark = pytest.mark.root
 
@@ -126,7 +139,7 @@ def test_an_attack_is_refused_by_name(tmp_path: Path, canary: Canary, attack: st
     descriptor, diff_id = add_layer(content, archive([file("before"), *ATTACKS[attack](str(canary.path))]))
     with pytest.raises(InvalidSpec, match="archive entry"):
         layers.unpack(descriptor, diff_id)
-    assert {path.name for path in (tmp_path / "layers").iterdir()} == {"l", "empty"}
+    assert {path.name for path in (tmp_path / "layers").iterdir()} == {"l", "init"}
 
 
 def test_gnu_long_names_lead_nowhere_else(tmp_path: Path, canary: Canary) -> None:
@@ -149,7 +162,7 @@ def test_a_link_of_one_layer_is_no_path_for_the_next(tmp_path: Path, canary: Can
     content, layers = store(tmp_path / "store")
     lower = add_layer(content, archive([symlink("x", str(canary.path))]))
     upper = add_layer(content, archive([file("x/victim", b"dead")]))
-    layers.unpack_all([lower, upper])
+    unpack_all(layers, [lower, upper])
     assert sorted(tree(layers.path(upper[1]))) == ["x", "x/victim"]
     assert tree(layers.path(upper[1]))["x"].kind == "directory"
 
@@ -220,7 +233,7 @@ def test_a_bomb_is_refused_and_leaves_nothing(tmp_path: Path, pack: Callable[[by
     descriptor = content.add_stream(iter([packed]), OCI_LAYER_GZIP)
     with pytest.raises(InvalidSpec, match="bytes when unpacked: refused"):
         layers.unpack(descriptor, "sha256:" + "0" * 64)
-    assert {path.name for path in (tmp_path / "layers").iterdir()} == {"l", "empty"}
+    assert {path.name for path in (tmp_path / "layers").iterdir()} == {"l", "init"}
 
 
 def test_the_default_limits_stop_ten_gigabytes_of_zeros() -> None:
@@ -235,7 +248,7 @@ def test_too_many_entries_are_refused(tmp_path: Path) -> None:
     descriptor, diff_id = add_layer(content, archive([file(f"f{number}") for number in range(101)]))
     with pytest.raises(InvalidSpec, match="more than 100 entries"):
         layers.unpack(descriptor, diff_id)
-    assert {path.name for path in (tmp_path / "layers").iterdir()} == {"l", "empty"}
+    assert {path.name for path in (tmp_path / "layers").iterdir()} == {"l", "init"}
 
 
 def test_a_size_that_lies(tmp_path: Path) -> None:
@@ -275,7 +288,7 @@ def test_a_deep_tree_is_removed_again(tmp_path: Path) -> None:
     descriptor, _ = add_layer(content, archive(items))
     with pytest.raises(CorruptContent, match="unpacks to"):
         layers.unpack(descriptor, "sha256:" + "0" * 64)
-    assert {path.name for path in (tmp_path / "layers").iterdir()} == {"l", "empty"}
+    assert {path.name for path in (tmp_path / "layers").iterdir()} == {"l", "init"}
 
 
 def test_devices_are_made_but_only_root_sees_them(tmp_path: Path) -> None:
