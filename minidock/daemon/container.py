@@ -41,6 +41,10 @@ class Container:
         self.shim: Shim | None = None
         self.monitor: asyncio.Task[None] | None = None
         self.cleaning: asyncio.Task[None] | None = None
+        self.next_start: asyncio.Task[None] | None = None
+        self.pause_before_start = 0.0
+        self.restarted_by_hand = False
+        self.ended_unseen = False
         self.pending: list[Pending] = []
         self.execs: dict[str, Exec] = {}
         self.removing = False
@@ -70,6 +74,8 @@ class Container:
 
     def living_shim(self) -> Shim:
         """The shim of a running container. Raises Conflict in Docker's words."""
+        if self.record.state.status == "restarting":
+            raise Conflict(f"Container {self.id} is restarting, wait until the container is running")
         if not self.record.running or self.shim is None:
             raise Conflict(f"container {self.id} is not running")
         return self.shim
@@ -121,6 +127,6 @@ class Container:
         """The exit code, once ``not-running``, at the ``next-exit``, or when ``removed``."""
         if condition == "removed":
             return await asyncio.shield(self.removed)
-        if condition == "not-running" and not self.record.running:
+        if condition == "not-running" and not self.record.active:
             return self.record.state.exit_code
         return await asyncio.shield(self.next_exit)

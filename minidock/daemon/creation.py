@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from minidock.daemon import limits, spec
+from minidock.daemon import limits, restarts, spec
 from minidock.daemon.defaults import STOP_SIGNAL
 from minidock.daemon.signals import signal_number
 from minidock.errors import InvalidInput, NotImplementedYet
@@ -76,6 +76,7 @@ def check(config: ContainerConfig, host: HostConfig) -> None:
     signal_number(config.stop_signal or STOP_SIGNAL)
     _check_modes(host)
     limits.check(host)
+    restarts.check(host)
     spec.check_security(host)
     spec.user(config.user, host.group_add or [])
     _check_missing_parts(config, host)
@@ -98,7 +99,6 @@ def _check_missing_parts(config: ContainerConfig, host: HostConfig) -> None:
     """The honest list of what of Docker's is not here yet."""
     for is_asked, what in (
         (config.healthcheck is not None and config.healthcheck.test[:1] not in ([], ["NONE"]), "health checks"),
-        (host.restart_policy.name not in ("", "no"), f"restart policy {host.restart_policy.name!r}"),
         (bool(host.port_bindings) or host.publish_all_ports, "published ports (-p, -P)"),
         (bool(host.volumes_from), "--volumes-from"),
         (bool(host.links), "--link"),
@@ -120,6 +120,8 @@ def with_defaults(host: HostConfig) -> HostConfig:
         network_mode="bridge" if host.network_mode in ("", "default") else host.network_mode,
         ipc_mode=host.ipc_mode or "private",
         runtime=host.runtime or "minidock-runtime",
+        # Memory and no word on swap: Docker lets the container use as much swap again.
+        memory_swap=host.memory_swap or max(0, host.memory) * 2,
         shm_size=host.shm_size or 64 * 1024 * 1024,
         restart_policy=msgspec.structs.replace(host.restart_policy, name=host.restart_policy.name or "no"),
     )

@@ -34,6 +34,8 @@ class Engine:
         self.events = Events()
         self.containers: dict[str, Container] = {}
         self.names: dict[str, str] = {}
+        self.is_ending = False
+        """The daemon stops its containers: that is nobody's wish that they stay stopped."""
 
     def bundle(self, container_id: str) -> Path:
         """The container's directory that lasts."""

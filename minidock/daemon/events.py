@@ -48,12 +48,12 @@ class Events:
     ) -> AsyncIterator[Event]:
         """Kept events from ``since_ns`` on, then new ones; ends at ``until_ns`` (nanoseconds since 1970)."""
         queue: asyncio.Queue[Event] = asyncio.Queue()
-        if since_ns is not None:
-            for event in self._recent:
-                if since_ns <= event.time_nano:
-                    queue.put_nowait(event)
+        kept = [event for event in self._recent if since_ns is not None and since_ns <= event.time_nano]
         self._listeners.add(queue)
         try:
+            for event in kept:
+                if wanted(event) and (until_ns is None or event.time_nano <= until_ns):
+                    yield event
             while (following := await _next(queue, until_ns)) is not None:
                 if wanted(following):
                     yield following
@@ -65,11 +65,9 @@ async def _next(queue: asyncio.Queue[Event], until_ns: int | None) -> Event | No
     if until_ns is None:
         return await queue.get()
     left = (until_ns - time.time_ns()) / 10**9
-    if left <= 0 and queue.empty():
-        return None
     try:
-        async with asyncio.timeout(max(left, 0.001)):
+        async with asyncio.timeout(max(left, 0)):
             event = await queue.get()
     except TimeoutError:
         return None
-    return event if event.time_nano < until_ns else None
+    return event if event.time_nano <= until_ns else None

@@ -52,8 +52,9 @@ def state(container: Container) -> messages.ContainerState:
     now = container.record.state
     return messages.ContainerState(
         status="removing" if container.removing and not container.record.running else now.status,
-        running=container.record.running,
+        running=container.record.active,
         paused=now.status == "paused",
+        restarting=now.status == "restarting",
         oom_killed=now.oom_killed,
         pid=now.pid,
         exit_code=now.exit_code,
@@ -138,6 +139,6 @@ def status(container: Container) -> str:
     if container.record.running:
         paused = " (Paused)" if now.status == "paused" else ""
         return f"Up {units.human_duration(instant - now.started_ns)}{paused}"
-    if now.status == "exited":
-        return f"Exited ({now.exit_code}) {units.human_duration(instant - now.finished_ns)} ago"
+    if now.status in ("exited", "restarting"):
+        return f"{now.status.capitalize()} ({now.exit_code}) {units.human_duration(instant - now.finished_ns)} ago"
     return now.status.capitalize()

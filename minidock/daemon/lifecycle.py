@@ -5,6 +5,7 @@
     create ──▶ created ──start──▶ running ──exit──▶ exited ──remove──▶ (gone)
                   ▲                │   ▲               │
                   └─ start failed ─┘   └──── start ────┘
+                                   restart policy: running ──exit──▶ restarting ──start──▶ running
 
 Each change is made under the container's lock, written to the database, and only then told to anybody. Waiting for a
 program is never done under the lock: the one who records its end needs it.
@@ -21,7 +22,7 @@ import time
 from pathlib import Path
 
 from minidock.containers.control import Exit, LaunchRequest, Shim
-from minidock.daemon import binds, creation, names, spec, story, surroundings
+from minidock.daemon import binds, creation, names, restarts, spec, story, surroundings
 from minidock.daemon.container import Container
 from minidock.daemon.defaults import STOP_SIGNAL, STOP_TIMEOUT
 from minidock.daemon.engine import Engine
@@ -38,6 +39,7 @@ START_FAILED = 128
 """Docker's exit code for a container that could not be started, when nothing better is known."""
 LOST = 255
 """And for one of whose end nobody knows."""
+_STOP_FIRST = ": stop the container before removing or force remove"
 
 
 async def create(engine: Engine, request: ContainerCreate, name: str, explain: bool = False) -> Container:
@@ -82,14 +84,18 @@ async def create(engine: Engine, request: ContainerCreate, name: str, explain: b
     return container
 
 
-async def start(engine: Engine, container: Container) -> None:
-    """Run the container's program. Raises NotModified when it runs, and whatever keeps it from running."""
+async def start(engine: Engine, container: Container, by_policy: bool = False) -> None:
+    """Run the container's program. Raises NotModified when it runs, and whatever keeps it from running.
+
+    ``by_policy``: it waited for this start since its last end, and what counts its starts goes on.
+    """
     async with container.lock:
         if container.removing:
             raise Conflict("container is marked for removal and cannot be started")
         if container.record.state.status == "paused":
             raise Conflict("cannot start a paused container, try unpause instead")
-        if container.record.running:
+        before = container.record.state
+        if container.record.running or (before.status == "restarting") != by_policy:
             raise NotModified("container is already running")
         if container.cleaning is not None:
             await container.cleaning
@@ -102,8 +108,11 @@ async def start(engine: Engine, container: Container) -> None:
             status="running",
             pid=shim.init_pid,
             started_ns=time.time_ns(),
-            restart_count=container.record.state.restart_count,
+            finished_ns=before.finished_ns,
+            restart_count=before.restart_count if by_policy else 0,
         )
+        if not by_policy:
+            container.pause_before_start = 0.0
         engine.records.save(container.record)
         watch(engine, container, shim)
     engine.tell(container, "start")
@@ -145,7 +154,11 @@ async def _start_failed(engine: Engine, container: Container, error: BaseExcepti
         await container.shim.close()
         container.shim = None
     await surroundings.disconnect(engine, container)
+    was_restarting = state.status == "restarting"
+    state.status = "exited" if was_restarting else state.status
     engine.records.save(container.record)
+    if was_restarting:
+        container.announce_exit(state.exit_code)
     failure = error if isinstance(error, MinidockError) else MinidockError(f"{type(error).__name__}: {error}")
     container.turn_away(failure)
     engine.tell(container, "die", exitCode=str(state.exit_code))
@@ -169,26 +182,55 @@ async def _watch(engine: Engine, container: Container, shim: Shim) -> None:
     async with container.lock:
         await shim.close()
         container.shim = None
-        record_exit(engine, container, ended)
+        record_exit(engine, container, ended, may_go_on=not (engine.is_ending or container.removing))
         # Slow (the kernel waits for a grace period before a link is gone), so nobody waits for it.
         container.cleaning = asyncio.create_task(surroundings.disconnect(engine, container))
-        if container.record.host.auto_remove and not container.removing:
+        if container.record.state.status == "restarting":
+            container.next_start = asyncio.create_task(_start_again(engine, container))
+        elif container.record.host.auto_remove and not (container.removing or container.restarted_by_hand):
             container.removing = True
             await _remove_now(engine, container)
 
 
-def record_exit(engine: Engine, container: Container, ended: Exit) -> None:
-    """Write down how the run ended, then tell everybody."""
+async def _start_again(engine: Engine, container: Container) -> None:
+    await asyncio.sleep(container.pause_before_start)
+    try:
+        await start(engine, container, by_policy=True)
+    except NotModified:
+        return
+    except MinidockError as error:
+        log.warning("%s is not started again: %s", container.name, error)
+
+
+async def _start_no_more(engine: Engine, container: Container) -> bool:
+    """Of a container that waits for its next start make an exited one. False when it does not wait."""
+    async with container.lock:  # a start under way holds it
+        if container.record.state.status != "restarting":
+            return False
+        if container.next_start is not None:
+            container.next_start.cancel()
+        container.record.state.status = "exited"
+        engine.records.save(container.record)
+        container.announce_exit(container.record.state.exit_code)
+        return True
+
+
+def record_exit(engine: Engine, container: Container, ended: Exit, may_go_on: bool) -> None:
+    """Write down how the run ended, and whether another follows; then tell everybody."""
     state = container.record.state
     state.status, state.pid = "exited", 0
     state.exit_code, state.oom_killed, state.error = ended.code, ended.oom_killed, ended.error
     state.started_ns = ended.started_ns or state.started_ns
     state.finished_ns = ended.finished_ns or time.time_ns()
+    ran_ns = state.finished_ns - state.started_ns
+    if may_go_on and restarts.after_exit(container.record.host.restart_policy, state):
+        state.status, state.restart_count = "restarting", state.restart_count + 1
+        container.pause_before_start = restarts.next_pause(container.pause_before_start, ran_ns)
     engine.records.save(container.record)
     container.execs = {key: item for key, item in container.execs.items() if item.running}
     if ended.oom_killed:
         engine.tell(container, "oom")
-    engine.tell(container, "die", exitCode=str(ended.code))
+    engine.tell(container, "die", exitCode=str(ended.code), execDuration=str(max(0, ran_ns) // 10**9))
     container.announce_exit(ended.code)
 
 
@@ -197,7 +239,7 @@ async def stop(engine: Engine, container: Container, seconds: int | None = None,
 
     Raises NotModified when it does not run.
     """
-    if not container.record.running:
+    if not container.record.active:
         raise NotModified("container is not running")
     config = container.record.config
     if seconds is None:
@@ -212,8 +254,10 @@ async def kill(engine: Engine, container: Container, sent: str, within: int | No
     Raises Conflict when the container does not run, InvalidInput for what is no signal.
     """
     number = signal_number(sent)
-    shim, exited = container.living_shim(), container.next_exit
     must_end = within is not None or number == signal.SIGKILL
+    if await _is_stopped_by_hand(engine, container, must_end, number):
+        return
+    shim, exited = container.living_shim(), container.next_exit
     try:
         await shim.kill(number)
     except (Conflict, ShimGone):
@@ -224,6 +268,19 @@ async def kill(engine: Engine, container: Container, sent: str, within: int | No
     if must_end:
         await _thaw(container)
         await _see_the_end(engine, container, shim, exited, within if number != signal.SIGKILL else -1)
+
+
+async def _is_stopped_by_hand(engine: Engine, container: Container, must_end: bool, number: int) -> bool:
+    """Remember that the user wants it to end. True when that was all, because it only waited for its next start."""
+    if not container.record.active or not (must_end or restarts.counts_as_stopping(container.record.config, number)):
+        return False
+    if not engine.is_ending:
+        container.record.state.manually_stopped = True
+        engine.records.save(container.record)
+    if container.record.running:
+        return False
+    # A start that is just under way has to end first; then there may be a program to stop.
+    return await _start_no_more(engine, container) or (must_end and not container.record.running)
 
 
 async def _see_the_end(
@@ -240,10 +297,14 @@ async def _see_the_end(
 
 
 async def restart(engine: Engine, container: Container, seconds: int | None = None, sent: str = "") -> None:
-    """Stop, then start."""
-    with contextlib.suppress(NotModified):
-        await stop(engine, container, seconds, sent)
-    await start(engine, container)
+    """Stop, then start. That it is stopped for a moment is no reason for ``--rm`` to remove it."""
+    container.restarted_by_hand = True
+    try:
+        with contextlib.suppress(NotModified):
+            await stop(engine, container, seconds, sent)
+        await start(engine, container)
+    finally:
+        container.restarted_by_hand = False
     engine.tell(container, "restart")
 
 
@@ -291,17 +352,16 @@ async def remove(engine: Engine, container: Container, force: bool = False) -> N
     """Remove a container; a running one only with ``force``. Raises Conflict."""
     if container.removing:
         raise Conflict(f"removal of container {container.name} is already in progress")
-    if container.record.running and not force:
-        raise Conflict(
-            f'cannot remove container "/{container.name}": container is {container.record.state.status}: '
-            "stop the container before removing or force remove"
-        )
+    if container.record.active and not force:
+        status = container.record.state.status
+        way_out = " and must be unpaused first" if status == "paused" else _STOP_FIRST
+        raise Conflict(f'cannot remove container "/{container.name}": container is {status}{way_out}')
     container.removing = True
     try:
         # A start under way holds the lock; whether there is something to kill is known only after it.
         async with container.lock:
-            running = container.record.running
-        if running:
+            active = container.record.active
+        if active:
             await kill(engine, container, "KILL")
         async with container.lock:
             await _remove_now(engine, container)

@@ -22,9 +22,9 @@ UNLIMITED = 2**64 - 1
 _CONSOLES = ("/dev/console", "/dev/pts", "/dev/shm", "/dev/mqueue", "/dev/fd", "/dev/ptmx", "/dev/.lxc", "/dev/.udev")
 
 
-def check(host: HostConfig) -> None:
-    """Raises InvalidInput for limits that cannot be meant."""
-    _check_memory(host)
+def check(host: HostConfig, is_update: bool = False) -> None:
+    """Raises InvalidInput for limits that cannot be meant; an update may name the limit of swap alone."""
+    _check_memory(host, is_update)
     _check_cpu(host)
     if host.oom_score_adj < -1000 or host.oom_score_adj > 1000:
         raise InvalidInput(f"Invalid value {host.oom_score_adj}, range for oom score adj is [-1000, 1000]")
@@ -36,12 +36,12 @@ def check(host: HostConfig) -> None:
         rlimit(ulimit)
 
 
-def _check_memory(host: HostConfig) -> None:
+def _check_memory(host: HostConfig, is_update: bool) -> None:
     if host.memory and 0 < host.memory < MINIMUM_MEMORY:
         raise InvalidInput("Minimum memory limit allowed is 6MB")
     if host.memory < 0:
         raise InvalidInput("Minimum memory limit allowed is 6MB")
-    if host.memory_swap > 0 and host.memory == 0:
+    if host.memory_swap > 0 and host.memory == 0 and not is_update:
         raise InvalidInput("You should always set the Memory limit when using Memoryswap limit, see usage")
     if 0 < host.memory_swap < host.memory:
         raise InvalidInput("Minimum memoryswap limit should be larger than memory limit, see usage")
@@ -106,12 +106,10 @@ def _memory(host: HostConfig) -> Memory | None:
     swappiness = None if host.memory_swappiness in (None, -1) else host.memory_swappiness
     if not (host.memory or host.memory_reservation or host.oom_kill_disable or swappiness is not None):
         return None
-    # Memory and no word on swap: Docker lets the container use as much swap again.
-    swap = host.memory_swap or (host.memory * 2 if host.memory else 0)
     return Memory(
         limit=host.memory or None,
         reservation=host.memory_reservation or None,
-        swap=swap or None,
+        swap=host.memory_swap or None,
         swappiness=swappiness,
         disable_oom_killer=bool(host.oom_kill_disable),
     )

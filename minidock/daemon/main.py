@@ -82,6 +82,7 @@ async def _with_network(engine: Engine, asked_to_end: asyncio.Event) -> None:
 async def _serve(engine: Engine, asked_to_end: asyncio.Event) -> None:
     """From recovery to the end of the last container."""
     await recovery.recover(engine)
+    await recovery.start_again(engine)
     runner = await server.listen(engine, engine.config)
     _tell_service_manager("READY=1")
     log.info("ready: data in %s, state in %s", engine.config.data_root, engine.config.exec_root)
@@ -133,6 +134,7 @@ def _leave_mount_namespace() -> None:
 
 async def _stop(engine: Engine, runner: web.AppRunner) -> None:
     """As Docker: no more clients, then containers stopped, each in its own time, unless --live-restore."""
+    engine.is_ending = True
     for site in list(runner.sites):
         await site.stop()
     for path in (parse_host(host) for host in engine.config.hosts):

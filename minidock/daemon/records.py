@@ -16,7 +16,7 @@ SCHEMA = """
 create table if not exists containers (
     id       text primary key,
     name     text not null unique,
-    status   text not null,   -- created, running, paused, exited
+    status   text not null,   -- created, running, paused, restarting, exited
     image    text not null,   -- the image's id
     created  integer not null, -- nanoseconds since 1970
     document text not null    -- minidock.daemon.records.Record as JSON
@@ -35,6 +35,8 @@ class State(msgspec.Struct, kw_only=True):
     started_ns: int = 0
     finished_ns: int = 0
     restart_count: int = 0
+    """Starts by the restart policy since the last one by hand."""
+    manually_stopped: bool = False
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -68,6 +70,11 @@ class Record(msgspec.Struct, kw_only=True):
     def running(self) -> bool:
         """Is there a process? (A paused container runs too.)"""
         return self.state.status in ("running", "paused")
+
+    @property
+    def active(self) -> bool:
+        """Does it run, or will it again? What waits for its next start is running, in Docker's eyes."""
+        return self.running or self.state.status == "restarting"
 
 
 class Records:

@@ -7,6 +7,7 @@ A daemon may be killed between any two statements. What it leaves is one of thes
   told); without one, the machine went down, and the exit code is 255, as Docker's;
 - the record says *not running*, but a shim lives: the daemon died while it started this one. If the program runs, it
   runs. If init still waits: as if never tried (a shim ends by itself when the daemon goes before the start);
+- the record says *restarting*: it waited for its next start, and has ended;
 - a directory, a state directory, a link or a lease without a record: swept.
 """
 
@@ -19,7 +20,7 @@ import time
 
 from minidock.containers import runtime
 from minidock.containers.control import Shim, ShimGone, bury, read_exit
-from minidock.daemon import lifecycle
+from minidock.daemon import lifecycle, restarts
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.errors import MinidockError
@@ -37,6 +38,26 @@ async def recover(engine: Engine) -> None:
     for container in list(engine.containers.values()):
         if container.record.host.auto_remove and container.record.state.status == "exited":
             await lifecycle.remove(engine, container)
+
+
+async def start_again(engine: Engine) -> None:
+    """Start what is to run from boot on (see :mod:`minidock.daemon.restarts`)."""
+    chosen = [
+        container
+        for container in engine.containers.values()
+        if restarts.at_boot(container.record.host.restart_policy, container.record.state, container.ended_unseen)
+    ]
+    # Who uses another's network or processes has to come after it.
+    guests = [container for container in chosen if _is_guest(container)]
+    for group in ([container for container in chosen if container not in guests], guests):
+        for error in await asyncio.gather(*(lifecycle.start(engine, item) for item in group), return_exceptions=True):
+            if error is not None:
+                log.error("a container could not be started again: %s", error)
+
+
+def _is_guest(container: Container) -> bool:
+    host = container.record.host
+    return any(mode.startswith("container:") for mode in (host.network_mode, host.pid_mode, host.ipc_mode))
 
 
 async def _recover(engine: Engine, container: Container) -> None:
@@ -63,12 +84,16 @@ async def _learn_end(engine: Engine, container: Container) -> None:
     state = container.record.state
     container.record.address = None
     ended = read_exit(container.bundle)
+    if state.status == "restarting":
+        state.status, container.ended_unseen = "exited", True
+        engine.records.save(container.record)
     if container.record.running:
         ended = await asyncio.to_thread(bury, container.state_dir, container.bundle)
     is_news = ended is not None and ended.started_ns > 0 and ended.finished_ns > state.finished_ns
     if ended is not None and (container.record.running or is_news):
         log.info("%s ended while no daemon ran: exit code %d", container.name, ended.code)
-        lifecycle.record_exit(engine, container, ended)
+        container.ended_unseen = True
+        lifecycle.record_exit(engine, container, ended, may_go_on=False)
 
 
 def _delete_state(engine: Engine, container_id: str) -> None:

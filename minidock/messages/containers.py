@@ -64,7 +64,7 @@ class LogConfig(Message):
 class RestartPolicy(Message):
     """What happens when the program ends."""
 
-    name: str = "no"
+    name: str = ""
     maximum_retry_count: int = 0
 
 
@@ -229,6 +229,12 @@ class ContainerCreated(Message):
 
     id: str
     warnings: list[str] = []
+
+
+class ContainerUpdated(Message):
+    """``POST /containers/ID/update``; what is asked is a part of the :class:`HostConfig`."""
+
+    warnings: list[str] | None = None
 
 
 class Port(Message, omit_defaults=True, kw_only=True):

@@ -85,7 +85,7 @@ def test_limits_are_refused_or_become_what_the_kernel_takes(host: HostConfig) ->
     except InvalidInput as error:
         assert "\n" not in str(error)
         return
-    asked = limits.resources(host, [])
+    asked = limits.resources(creation.with_defaults(host), [])
     if host.memory:
         assert asked.memory is not None and asked.memory.limit == host.memory
         assert asked.memory.swap in (-1, host.memory * 2, host.memory_swap)

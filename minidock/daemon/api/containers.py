@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from minidock import messages
-from minidock.daemon import lifecycle, processes, story
+from minidock.daemon import lifecycle, processes, story, updating
 from minidock.daemon.api import answers, parameters
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
@@ -70,6 +70,13 @@ async def rename(engine: Engine, request: web.Request) -> web.Response:
     """``POST /containers/ID/rename?name=``."""
     lifecycle.rename(engine, named(engine, request), request.query.get("name", ""))
     return answers.nothing()
+
+
+async def update(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /containers/ID/update``."""
+    change = messages.decode(await request.read(), messages.HostConfig)
+    await updating.update(engine, named(engine, request), change)
+    return answers.document(messages.ContainerUpdated())
 
 
 async def remove(engine: Engine, request: web.Request) -> web.Response:

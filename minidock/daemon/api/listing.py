@@ -34,7 +34,7 @@ async def containers(engine: Engine, request: web.Request) -> web.Response:
     found = [
         container
         for container in found
-        if (everything or container.record.running) and _matches(engine, container, wanted)
+        if (everything or container.record.active) and _matches(engine, container, wanted)
     ]
     chosen = found[:limit] if limit > 0 else found
     lines = await asyncio.to_thread(lambda: [inspecting.summary(engine, item, with_size) for item in chosen])

@@ -15,7 +15,7 @@ from minidock.containers.streams import frame
 from minidock.daemon.api import answers, hijack, parameters
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
-from minidock.errors import InvalidInput, MinidockError, NotImplementedYet
+from minidock.errors import Conflict, InvalidInput, MinidockError, NotImplementedYet
 
 # Entries are gathered into writes of about this many bytes.
 BATCH = 64 * 1024
@@ -24,6 +24,7 @@ BATCH = 64 * 1024
 async def attach(engine: Engine, request: web.Request) -> web.StreamResponse:
     """``POST /containers/ID/attach?stream=&logs=&stdin=&stdout=&stderr=&detachKeys=``."""
     container = engine.container(request.match_info["name"])
+    _check_attachable(container)
     streams = Streams(*(parameters.boolean(request, name) for name in ("stdin", "stdout", "stderr")))
     tty = container.record.config.tty
     keys = hijack.DetachKeys(request.query.get("detachKeys") or hijack.DEFAULT_DETACH_KEYS)
@@ -40,6 +41,15 @@ async def attach(engine: Engine, request: web.Request) -> web.StreamResponse:
                 return hijack.Finished()
             await hijack.relay(client, program, keys if tty and streams.stdin else None)
     return hijack.Finished()
+
+
+def _check_attachable(container: Container) -> None:
+    """Who attaches before the first start waits for it; these two would wait for something else. Raises Conflict."""
+    status = container.record.state.status
+    if status == "paused":
+        raise Conflict(f"container {container.id} is paused, unpause the container before attach")
+    if status == "restarting":
+        raise Conflict(f"container {container.id} is restarting, wait until the container is running")
 
 
 async def logs(engine: Engine, request: web.Request) -> web.StreamResponse:
