@@ -22,6 +22,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from minidock.content.disk import remove_tree, write_all
 from minidock.errors import InvalidSpec, NoSpace, SystemCallFailed
@@ -70,13 +71,13 @@ def unpack(stream: Stream, root: int, trash: int, limits: Limits) -> int:
     Raises InvalidSpec that names the entry, NoSpace, CorruptContent.
     """
     reader = archive.Reader(stream)
-    tree = _Tree(root, trash)
+    tree = Tree(root, trash)
     size = 0
     try:
         for count, entry in enumerate(reader):
             if count >= limits.entries:
                 raise InvalidSpec(f"archive has more than {limits.entries} entries: refused")
-            with _blamed_on(entry):
+            with blamed_on(entry):
                 tree.add(entry, reader)
             size += entry.size
         tree.set_directory_times()
@@ -86,7 +87,7 @@ def unpack(stream: Stream, root: int, trash: int, limits: Limits) -> int:
 
 
 @contextmanager
-def _blamed_on(entry: Entry) -> Iterator[None]:
+def blamed_on(entry: Entry) -> Iterator[None]:
     """Errors say which entry they are about, and whether the archive or the machine is at fault."""
     try:
         yield
@@ -102,8 +103,8 @@ def _blamed_on(entry: Entry) -> Iterator[None]:
         raise
 
 
-class _Tree:
-    """The directory that is being filled."""
+class Tree:
+    """The directory that is being filled with a layer; :mod:`minidock.images.extract` fills others."""
 
     def __init__(self, root: int, trash: int) -> None:
         self._root = root
@@ -119,7 +120,7 @@ class _Tree:
 
     def add(self, entry: Entry, reader: archive.Reader) -> None:
         """Make what ``entry`` says. Raises OSError, ValueError, OverflowError."""
-        parts = _components(entry.name)
+        parts = components(entry.name)
         if not parts:
             self._add_root(entry)
             return
@@ -154,7 +155,7 @@ class _Tree:
         """The entry ``./``: the layer's root itself."""
         if entry.type != archive.DIRECTORY:
             raise ValueError("the root of a layer must be a directory")
-        _set_attributes(self._root, entry)
+        set_attributes(self._root, entry)
         self._directory_times["."] = entry.mtime_ns
 
     def _add_whiteout(self, parent: int, name: str) -> None:
@@ -175,7 +176,7 @@ class _Tree:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
             if not stat.S_ISDIR(os.lstat(name, dir_fd=parent).st_mode):
-                remove_tree(name, parent, self._trash)
+                self._remove(parent, name)
                 os.mkdir(name, 0o700, dir_fd=parent)
                 replaces = True
         if replaces:
@@ -183,10 +184,10 @@ class _Tree:
             self._make_opaque(parent, name)
         directory = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
         try:
-            _set_attributes(directory, entry)
+            set_attributes(directory, entry)
         finally:
             os.close(directory)
-        self._directory_times["/".join(_components(entry.name))] = entry.mtime_ns
+        self._directory_times["/".join(components(entry.name))] = entry.mtime_ns
 
     def _make_opaque(self, parent: int, name: str) -> None:
         directory = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
@@ -200,8 +201,11 @@ class _Tree:
         try:
             self._make(parent, name, entry, reader)
         except FileExistsError:
-            remove_tree(name, parent, self._trash)
+            self._remove(parent, name)
             self._make(parent, name, entry, reader)
+
+    def _remove(self, parent: int, name: str) -> None:
+        remove_tree(name, parent, self._trash)
 
     def _make(self, parent: int, name: str, entry: Entry, reader: archive.Reader) -> None:
         """Raises FileExistsError, before anything of the entry's data was read."""
@@ -221,7 +225,7 @@ class _Tree:
 
     def _make_hardlink(self, parent: int, name: str, link: str) -> None:
         """Another name for an entry of this same layer; the target's name counts from the layer's root."""
-        parts = _components(link)
+        parts = components(link)
         if not parts:
             raise ValueError(f"hard link to {link!r}, which is no file")
         directory = self._open_directory("/".join([".", *parts[:-1]]))
@@ -268,7 +272,7 @@ class _Tree:
         return directory
 
 
-def _components(name: str) -> list[str]:
+def components(name: str) -> list[str]:
     """The parts of a name; ``/`` in front and ``.`` mean nothing. Raises ValueError for ``..``."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts:
@@ -285,7 +289,7 @@ def _make_file(parent: int, name: str, entry: Entry, reader: archive.Reader) -> 
         else:
             _write_sparse(descriptor, entry.segments, reader.data())
             os.ftruncate(descriptor, entry.size)
-        _set_attributes(descriptor, entry)
+        set_attributes(descriptor, entry)
         os.utime(descriptor, ns=(entry.mtime_ns, entry.mtime_ns))
     finally:
         os.close(descriptor)
@@ -310,7 +314,7 @@ def _check_owner(entry: Entry) -> None:
             raise ValueError(f"owner {number} is out of range")
 
 
-def _set_attributes(descriptor: int, entry: Entry) -> None:
+def set_attributes(descriptor: int, entry: Entry) -> None:
     """Owner, mode and extended attributes, in this order: chown clears set-uid bits and file capabilities."""
     _check_owner(entry)
     os.fchown(descriptor, entry.uid, entry.gid)
@@ -320,14 +324,23 @@ def _set_attributes(descriptor: int, entry: Entry) -> None:
 
 
 def _set_attributes_by_name(parent: int, name: str, entry: Entry) -> None:
-    """The same for what cannot be opened: a link, a device, a FIFO. Nobody else sees the directory, so no race."""
+    """The same for what cannot be opened: a link, a device, a FIFO. None of these calls follows a link."""
     _check_owner(entry)
     os.chown(name, entry.uid, entry.gid, dir_fd=parent, follow_symlinks=False)
     if entry.type != archive.SYMLINK:
-        os.chmod(name, entry.mode, dir_fd=parent)
+        _chmod(parent, name, entry.mode)
     for key, value in entry.xattrs.items():
         _set_xattr(f"/proc/self/fd/{parent}/{name}", key, value)
     os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent, follow_symlinks=False)
+
+
+def _chmod(parent: int, name: str, mode: int) -> None:
+    """chmod(2) follows links, and a container may have put one there by now. A descriptor is what it was."""
+    descriptor = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        Path(f"/proc/self/fd/{descriptor}").chmod(mode)
+    finally:
+        os.close(descriptor)
 
 
 def _set_xattr(target: int | str, key: str, value: bytes) -> None:
