@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -23,8 +24,10 @@ from minidock.errors import (
     SystemCallFailed,
 )
 from minidock.kernel import cgroups, pty, syscalls
+from minidock.kernel.syscalls.seam import number
 from minidock.oci import runtime as oci
-from tests.runtimes import Container, children
+from tests.kernel.inside import inside
+from tests.runtimes import Container, Outcome, children
 
 pytestmark = pytest.mark.root
 
@@ -481,6 +484,26 @@ def test_init_ends_as_the_program_ends(tmp_path: Path, program: list[str], code:
     container = Container(tmp_path, *program)
     container.spec["annotations"] = {"org.minidock.init": "true"}
     assert container.run().code == code
+
+
+@pytest.mark.parametrize("init", ["false", "true"])
+def test_a_program_ignores_no_signal_that_the_runtime_was_made_to_ignore(tmp_path: Path, init: str) -> None:
+    """Whoever starts us may ignore signals, make always glibc's own two (32, 33); programs, and exec, get them all."""
+
+    def started_by_make() -> list[Outcome]:
+        for heard in (signal.SIGHUP, signal.SIGUSR1, signal.SIGRTMIN, signal.SIGRTMAX):
+            signal.signal(heard, signal.SIG_IGN)
+        ignore = (ctypes.c_ulong * 4)(signal.SIG_IGN)  # struct sigaction: the handler is its first word
+        for glibcs in (32, 33):
+            assert ctypes.CDLL(None).syscall(number("rt_sigaction"), glibcs, ignore, None, 8) == 0
+        assert int(Path("/proc/self/status").read_text().split("SigIgn:")[1].split()[0], 16) >> 31 & 3 == 3
+        with Container(tmp_path, "sh", "-c", "grep SigIgn /proc/self/status; exec sleep 100") as container:
+            container.spec["annotations"] = {"org.minidock.init": init}
+            container.create().start()
+            first = os.read(container.reading, 100).decode()
+            return [Outcome(0, first), container.execute("grep", "SigIgn", "/proc/self/status")]
+
+    assert inside(started_by_make) == [Outcome(0, "SigIgn:\t0000000000000000\n")] * 2
 
 
 def test_init_says_when_the_program_is_missing(tmp_path: Path) -> None:

@@ -29,6 +29,8 @@ CLONE_NEWNET = 0x40000000
 _CLONE = flags(named(globals(), "CLONE_"))
 
 _SIGNALS = choice({number.value: number.name for number in signal.Signals})
+_GLIBCS_SIGNALS = choice({32: "SIGRTMIN", 33: "SIGRT_1"})
+"""The first two real-time signals, as the kernel counts them. glibc keeps them for its threads (nptl(7))."""
 
 P_PID = 1
 P_PIDFD = 3
@@ -102,10 +104,18 @@ def _c_strings(texts: list[bytes]) -> ctypes.Array[ctypes.c_char_p]:
 
 
 def reset_signals() -> None:
-    """Give a program the signals it expects: Python ignores SIGPIPE and SIGXFSZ, and exec would pass that on."""
+    """Give a program the signals it expects: what we ignore, or whoever started us, exec would pass on.
+
+    Python ignores SIGPIPE and SIGXFSZ. glibc's posix_spawn(3) leaves its own two signals ignored, so everything under
+    make has them so, and its sigaction(3) refuses to change them: the kernel is asked directly.
+    """
     for number in signal.valid_signals():
         if number not in (signal.SIGKILL, signal.SIGSTOP) and signal.getsignal(number) != signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
+    default = ctypes.create_string_buffer(32)  # struct sigaction of zeros: SIG_DFL, no flags, nothing blocked
+    for glibcs in (32, 33):
+        shown = (default, lambda _: "{sa_handler=SIG_DFL, sa_mask=[], sa_flags=0}")
+        invoke("rt_sigaction", (glibcs, _GLIBCS_SIGNALS), shown, None, 8)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 

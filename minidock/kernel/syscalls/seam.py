@@ -61,6 +61,7 @@ NUMBERS: Final = {
     "prlimit64": (302, 261),
     "readlinkat": (267, 78),
     "renameat2": (316, 276),
+    "rt_sigaction": (13, 134),
     "seccomp": (317, 277),
     "setdomainname": (171, 162),
     "setgroups": (116, 159),
