@@ -7,7 +7,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo      see a container come to life, step by step (does its own set-up)"
 	@echo "make test      the whole test suite (does its own set-up)"
-	@echo "make install   minidock, minidockd, minidock-runtime and minidock-tiny in /usr/local/bin"
+	@echo "make install   minidock, minidockd, minidock-runtime, minidock-registry and minidock-tiny in /usr/local/bin"
 	@echo "make lint      mypy --strict, ruff, import-linter"
 	@echo "make docs      the book, in docs/_build/html"
 	@echo "make bench     side by side with Docker, runc and their kin"
@@ -22,7 +22,7 @@ install:
 
 uninstall:
 	rm -rf /opt/minidock
-	rm -f $(foreach tool,minidock minidockd minidock-runtime minidock-tiny,/usr/local/bin/$(tool))
+	rm -f $(foreach tool,minidock minidockd minidock-runtime minidock-registry minidock-tiny,/usr/local/bin/$(tool))
 
 test:
 	@.ci/setup test

@@ -10,8 +10,10 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import re
 import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -201,6 +203,31 @@ def debian_registry(
         yield DebianRegistry(found.group(1), log, process)
     finally:
         process.kill()
+        process.wait()
+
+
+# --- our own registry -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def own_registry(
+    root: Path, *flags: str, address: str = "127.0.0.1:0", inside: Sequence[str] = (), password: str = ""
+) -> Iterator[str]:
+    """Run minidock-registry on a free port, with its directory at ``root``; where it is, as ``127.0.0.1:port``.
+
+    ``password`` is the one that it shows as a cache; ``inside`` are words before the command, as for :func:`push`.
+    """
+    entry = [sys.executable, "-m", "minidock.registry.server"]
+    command = [*inside, *entry, "serve", "--root", str(root), "--listen", address, *flags]
+    environment = os.environ | {"PROXY_PASSWORD": password}
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("serving"), "minidock-registry did not start"
+        yield line.rpartition("//")[2].strip()
+    finally:
+        process.terminate()
         process.wait()
 
 

@@ -133,6 +133,9 @@ def _dispatch(context: Context, words: list[str]) -> int:
         return 0
     if name == "help":
         return run([*rest, "--help"])
+    if name == "registry":
+        # A program of its own: it needs no daemon, and the client imports nothing of it.
+        os.execv(sys.executable, [sys.executable, "-m", "minidock.registry.server", *rest])
     if name in GROUPS:
         return _dispatch_group(context, name, rest)
     if name not in COMMANDS:
@@ -183,5 +186,6 @@ def _overview() -> str:
     lines += [f"  {name:<12}{load(place).summary}" for name, place in COMMANDS.items()]
     lines += ["", "Management Commands:"]
     lines += [f"  {name:<12}{summary}" for name, (summary, _) in GROUPS.items()]
+    lines += ["  registry    Serve a registry of your own"]
     lines += ["", "Global Options:", *describe(GLOBAL_FLAGS)]
     return "\n".join([*lines, "", "Run 'minidock COMMAND --help' for more information on a command."])

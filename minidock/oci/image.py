@@ -82,7 +82,9 @@ class Index(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True, kw_
 
     schema_version: int = msgspec.field(name="schemaVersion")
     media_type: str = ""
+    artifact_type: str = ""
     manifests: list[Descriptor]
+    subject: Descriptor | None = None
     annotations: dict[str, str] = {}
 
 

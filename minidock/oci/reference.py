@@ -35,7 +35,7 @@ _TAG = "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
 
 _is_id = re.compile("[a-f0-9]{64}").fullmatch
-_is_tag = re.compile(_TAG).fullmatch
+is_tag = re.compile(_TAG).fullmatch
 _parts = re.compile(
     f"(?P<domain>{_DOMAIN})/(?P<path>{_PATH})(?::(?P<tag>{_TAG}))?(?:@(?P<digest>{_DIGEST}))?"
 ).fullmatch
@@ -85,7 +85,7 @@ class Reference:
 
     def with_tag(self, tag: str) -> Reference:
         """This name with ``tag`` in place of what it had. Raises InvalidReference."""
-        if not _is_tag(tag):
+        if not is_tag(tag):
             raise InvalidReference("invalid tag format")
         return Reference(self.domain, self.path, tag)
 

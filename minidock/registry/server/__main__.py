@@ -1,0 +1,5 @@
+"""``python -m minidock.registry.server``: the same as ``minidock-registry``."""
+
+from minidock.registry.server.command import main
+
+main()

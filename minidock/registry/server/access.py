@@ -1,0 +1,156 @@
+"""Who may do what: anybody, those in a file of passwords, or those whom a token server vouches for.
+
+A registry never knows its users' rights. With passwords, who is known may do everything. With tokens another server
+decides: the registry answers 401 and says where that server is and what is wanted (``scope``), and then believes a
+token that carries the server's signature.
+
+Source: RFC 7617 (Basic); https://distribution.github.io/distribution/spec/auth/token/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import bcrypt
+import jwt
+from cryptography import x509
+
+from minidock.errors import InvalidInput
+from minidock.oci.distribution import Challenge
+from minidock.registry.server.refusals import Refusal
+
+
+@dataclass(frozen=True)
+class Right:
+    """To do ``action`` (``pull``, ``push``, ``delete``; ``*`` for the list of repositories) with a repository."""
+
+    repository: str
+    action: str
+    kind: str = "repository"
+
+
+class Access(Protocol):
+    """Somebody who decides."""
+
+    async def check(self, authorization: str, rights: list[Right]) -> None:
+        """May whoever sends this header do all of these? Raises Refusal, with a challenge where one would help."""
+
+
+class Anybody:
+    """Everybody may do everything."""
+
+    async def check(self, authorization: str, rights: list[Right]) -> None:
+        """Yes."""
+
+
+class Passwords:
+    """A file as ``htpasswd -B`` writes it: a name, a colon, a bcrypt hash on each line. Raises InvalidInput."""
+
+    def __init__(self, file: Path) -> None:
+        self._hashes: dict[str, bytes] = {}
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            name, colon, hashed = line.strip().partition(":")
+            if not name or name.startswith("#"):
+                continue
+            if not colon or not hashed.startswith(("$2y$", "$2b$", "$2a$")):
+                raise InvalidInput(f"{file}, line {number}: not NAME:HASH with a bcrypt hash (try htpasswd -B)")
+            self._hashes[name] = hashed.encode()
+        # bcrypt is slow on purpose, and a push is dozens of requests: who was right once is remembered, by a keyed
+        # hash that means nothing outside this process.
+        self._key = secrets.token_bytes(32)
+        self._known: set[bytes] = set()
+
+    async def check(self, authorization: str, rights: list[Right]) -> None:
+        """Who is in the file may do everything."""
+        seal = hmac.digest(self._key, authorization.encode(), hashlib.sha256)
+        if seal in self._known:
+            return
+        name, password = _name_and_password(authorization)
+        hashed = self._hashes.get(name)
+        # Somebody unknown costs the same time as a wrong password: the clock does not tell who exists.
+        found = await asyncio.to_thread(bcrypt.checkpw, password[:72], hashed or _NOBODY)
+        if not found or hashed is None:
+            challenge = Challenge("Basic", {"realm": "minidock registry"})
+            raise Refusal("UNAUTHORIZED", "authentication required", {"WWW-Authenticate": str(challenge)})
+        self._known.add(seal)
+
+
+_NOBODY = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(4 + 1))
+
+
+def _name_and_password(authorization: str) -> tuple[str, bytes]:
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        decoded = base64.b64decode(encoded, validate=True) if scheme.lower() == "basic" else b""
+    except binascii.Error:
+        decoded = b""
+    name, _, password = decoded.partition(b":")
+    return name.decode(errors="replace"), password
+
+
+class Tokens:
+    """Tokens (JWT) that the server at ``realm`` signed with the key of the certificate in ``file``.
+
+    ``service`` is our own name to that server, ``issuer`` its name. Raises InvalidInput.
+    """
+
+    def __init__(self, realm: str, service: str, issuer: str, file: Path) -> None:
+        self._realm, self._service, self._issuer = realm, service, issuer
+        try:
+            self._key = x509.load_pem_x509_certificate(file.read_bytes()).public_key()
+        except ValueError as error:
+            raise InvalidInput(f"{file}: not a PEM certificate: {error}") from None
+
+    async def check(self, authorization: str, rights: list[Right]) -> None:
+        """What the token says may be done."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            raise self._refusal("UNAUTHORIZED", "authentication required", rights)
+        try:
+            # The algorithms are ours to choose: one that the token chooses could be "none", or an HMAC with the
+            # public key as its secret.
+            claims = jwt.decode(
+                token,
+                self._key,  # type: ignore[arg-type]
+                algorithms=["RS256", "ES256", "ES384", "EdDSA"],
+                audience=self._service,
+                issuer=self._issuer,
+                options={"require": ["exp", "aud", "iss"]},
+            )
+            allowed = {
+                Right(entry["name"], action, entry["type"])
+                for entry in claims.get("access") or []
+                for action in entry["actions"]
+            }
+        except (jwt.InvalidTokenError, KeyError, TypeError, AttributeError) as error:
+            raise self._refusal("UNAUTHORIZED", f"invalid token: {error}", rights, "invalid_token") from None
+        for right in rights:
+            if right not in allowed and Right(right.repository, "*", right.kind) not in allowed:
+                raise self._refusal("DENIED", "the token does not allow this", rights, "insufficient_scope")
+
+    def _refusal(self, code: str, message: str, rights: list[Right], error: str = "") -> Refusal:
+        parameters = {"realm": self._realm, "service": self._service}
+        if rights:
+            parameters["scope"] = " ".join(_scopes(rights))
+        if error:
+            parameters["error"] = error
+        refusal = Refusal(code, message, {"WWW-Authenticate": str(Challenge("Bearer", parameters))})
+        # Also for too narrow a token: the client is to fetch a wider one.
+        refusal.status = 401
+        return refusal
+
+
+def _scopes(rights: list[Right]) -> list[str]:
+    """``repository:NAME:pull,push`` for each repository."""
+    actions: dict[tuple[str, str], list[str]] = {}
+    for right in rights:
+        actions.setdefault((right.kind, right.repository), []).append(right.action)
+    return [f"{kind}:{name}:{','.join(words)}" for (kind, name), words in actions.items()]
