@@ -95,6 +95,12 @@ class Engine:
             "container", action, record.id, **(labels | {"image": record.image, "name": record.name} | attributes)
         )
 
+    def tell_image(self, action: str, subject: str, name: str = "") -> None:
+        """An event about an image: ``subject`` is its id, for pull and push its name."""
+        image = self.images.find(subject)
+        labels = image.config.config.labels if image else {}
+        self.events.publish("image", action, subject, **(labels | {"name": name or subject}))
+
     def namespace_of(self, name: str, kind: str) -> str:
         """The path of a running container's namespace. Raises NoSuchContainer, Conflict."""
         container = self.container(name)

@@ -61,7 +61,7 @@ async def pull(engine: Engine, reference: Reference, platform: Platform, credent
     is_old = before is not None and before.id == image.id
     outcome = "Image is up to date for" if is_old else "Downloaded newer image for"
     tell(Progress(status=f"Status: {outcome} {reference.familiar}"))
-    engine.events.publish("image", "pull", reference.familiar, name=reference.familiar_name)
+    engine.tell_image("pull", reference.familiar, reference.familiar_name)
 
 
 def settings(engine: Engine) -> Settings:

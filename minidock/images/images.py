@@ -52,10 +52,11 @@ KEEP_LEFTOVERS = 24 * 3600.0
 
 
 class Deletion(NamedTuple):
-    """One line of rmi's answer."""
+    """One line of rmi's answer; ``image`` is the id of the image that it is about."""
 
     what: Literal["Untagged", "Deleted"]
     name: str
+    image: str
 
 
 class Images:
@@ -151,13 +152,13 @@ class Images:
             removal = plan_removal(image, name, force, (in_use or {}).get(image.id, ()))
             for reference in removal.names:
                 self._names.drop_name(reference)
-            answer = [Deletion("Untagged", reference.familiar) for reference in removal.names]
+            answer = [Deletion("Untagged", reference.familiar, image.id) for reference in removal.names]
             if removal.image:
                 self._names.drop_image(image.id)
             self._write_index()
             if removal.image:
-                answer.append(Deletion("Deleted", image.id))
-                answer += [Deletion("Deleted", chain_id) for chain_id in self._collect(image)]
+                answer.append(Deletion("Deleted", image.id, image.id))
+                answer += [Deletion("Deleted", chain_id, image.id) for chain_id in self._collect(image)]
         return answer
 
     def layer_from(self, upper: Path, take: bool = False, newest: int | None = None) -> Layer | None:

@@ -40,7 +40,7 @@ Progress = Callable[[int], None]
 #: OVL_MAX_STACK in the kernel's fs/overlayfs/params.h.
 MAX_LAYERS = 500
 #: As in Docker's init layer. (``/dev`` is a tmpfs of the container's own.)
-_MOUNT_POINTS = ("dev/", "proc/", "sys/", "etc/hostname", "etc/hosts", "etc/resolv.conf")
+_MOUNT_POINTS = ("dev/", "proc/", "sys/", "etc/hostname", "etc/hosts", "etc/resolv.conf", ".dockerenv")
 
 #: Shorter names than this would be taken too soon.
 _SHORTEST_LINK = 4
@@ -212,17 +212,15 @@ def _make_mount_points(root: Path) -> None:
     """The init layer, if it is not there. Its times are fixed: an image without ``/etc`` shows them."""
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
     for name in _MOUNT_POINTS:
-        path = root / name
-        if path.exists():
-            continue
+        (root / name).parent.mkdir(exist_ok=True)
         if name.endswith("/"):
-            path.mkdir()
-        else:
-            path.parent.mkdir(exist_ok=True)
-            path.touch()
-        for made in (path, path.parent):
-            made.chmod(0o755 if made.is_dir() else 0o644)
-            os.utime(made, (0, 0))
+            (root / name).mkdir(exist_ok=True)
+        elif not (root / name).exists():
+            (root / name).touch(0o755)
+    if not (root / "etc/mtab").is_symlink():
+        (root / "etc/mtab").symlink_to("/proc/mounts")
+    for path in root.rglob("*"):
+        os.utime(path, (0, 0), follow_symlinks=False)
 
 
 class _VerifiedBlob(io.RawIOBase):

@@ -10,7 +10,7 @@ from msgspec import field
 from minidock.messages.document import NEVER, Message
 
 
-class HealthConfig(Message):
+class HealthConfig(Message, omit_defaults=True):
     """A health check: how to test, and how often (nanoseconds)."""
 
     test: list[str] = []

@@ -69,6 +69,13 @@ class ImageDeleted(Message, omit_defaults=True):
     deleted: str = ""
 
 
+class ImagesPruned(Message):
+    """``POST /images/prune``: bytes, as the layers' files have them."""
+
+    images_deleted: list[ImageDeleted] | None = None
+    space_reclaimed: int = 0
+
+
 class HistoryLine(Message):
     """One line of ``GET /images/NAME/history``."""
 

@@ -135,9 +135,11 @@ def test_remove(machine: Machine) -> None:
     before = machine.blobs()
     image = machine.images.get(machine.add("a:1", ONE, TWO))
     machine.images.tag("a:1", reference.parse("b"))
-    assert machine.images.remove("b") == [("Untagged", "b:latest")]
+    assert machine.images.remove("b") == [("Untagged", "b:latest", image.id)]
     assert machine.images.remove("a:1") == [
-        ("Untagged", "a:1"), ("Deleted", image.id), ("Deleted", chain_ids(image.diff_ids)[1])
+        ("Untagged", "a:1", image.id),
+        ("Deleted", image.id, image.id),
+        ("Deleted", chain_ids(image.diff_ids)[1], image.id),
     ]  # fmt: skip
     assert machine.blobs() == before
     assert machine.layer_names() == {digests.encoded(digests.of(ONE))}
@@ -157,7 +159,7 @@ def test_an_image_in_use(machine: Machine) -> None:
     running, stopped = {image.id: [Use("c1", True)]}, {image.id: [Use("c1", False)]}
     with pytest.raises(Conflict, match="must force"):
         machine.images.remove("a", in_use=stopped)
-    assert machine.images.remove("a", force=True, in_use=running) == [("Untagged", "a:latest")]
+    assert machine.images.remove("a", force=True, in_use=running) == [("Untagged", "a:latest", image.id)]
     assert machine.images.get(image.id).tags == []
     machine.images.remove(image.id, force=True, in_use=stopped)
     assert machine.images.all() == []
@@ -241,7 +243,7 @@ def test_a_snapshot_is_mounted_for_a_moment(machine: Machine) -> None:
     assert source == "overlay"
     assert all(value.startswith("/") for value in options[0].removeprefix("lowerdir=").split(":"))
     with machine.images.snapshots.mounted(bundle) as root, machine.images.snapshots.mounted(bundle) as same:
-        assert sorted(path.name for path in root.iterdir()) == ["d", "dev", "etc", "proc", "sys", "two"]
+        assert sorted(path.name for path in root.iterdir()) == [".dockerenv", "d", "dev", "etc", "proc", "sys", "two"]
         (same / "new").write_bytes(b"x" * 5000)
         (same / "d" / "link").hardlink_to(same / "new")
     assert list((bundle / "rootfs").iterdir()) == []
@@ -275,7 +277,8 @@ def test_an_image_without_layers(machine: Machine) -> None:
     """FROM scratch and nothing else: there are only the places that the runtime mounts on."""
     bundle, _, _ = snapshot(machine, machine.images.get(machine.add("empty")), "c1")
     with machine.images.snapshots.mounted(bundle) as root:
-        assert sorted(tree(root)) == ["dev", "etc", "etc/hostname", "etc/hosts", "etc/resolv.conf", "proc", "sys"]
+        files = [".dockerenv", "etc/hostname", "etc/hosts", "etc/mtab", "etc/resolv.conf"]
+        assert sorted(tree(root)) == sorted(["dev", "etc", "proc", "sys", *files])
 
 
 def test_an_opaque_root_hides_all_below(machine: Machine) -> None:

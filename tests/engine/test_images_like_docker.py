@@ -1,0 +1,201 @@
+"""Images, made and looked at by Docker's command line: to our daemon and to dockerd: the same answers."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.engine.harness import Daemon, running_daemon, tiny_archive
+from tests.peers import Dockerd, dockerd
+
+pytestmark = pytest.mark.root
+
+
+class Both:
+    """Two daemons that are told the same."""
+
+    def __init__(self, ours: Daemon, theirs: Dockerd) -> None:
+        self.ours = ours
+        self.theirs = theirs
+
+    def say(self, *words: str, stdin: bytes = b"") -> tuple[str, str]:
+        """The output of a command that both carry out."""
+        theirs = self.theirs.docker(*words, stdin=stdin)
+        assert theirs.returncode == 0, theirs.stderr
+        return self.ours.ok(*words, input=stdin), theirs.stdout.decode().rstrip("\n")
+
+    def refuse(self, *words: str) -> tuple[str, str]:
+        """The errors of a command that both refuse."""
+        ours, theirs = self.ours.docker(*words), self.theirs.docker(*words, stdin=b"")
+        assert ours.returncode == theirs.returncode != 0
+        return ours.stderr.strip(), theirs.stderr.decode().strip()
+
+    def inspect(self, name: str) -> tuple[Any, Any]:
+        """What both say of an image."""
+        ours, theirs = self.say("image", "inspect", name)
+        return json.loads(ours)[0], json.loads(theirs)[0]
+
+
+@pytest.fixture(scope="module")
+def both() -> Iterator[Both]:
+    """Ours and theirs, with the image ``tiny`` and a container ``made`` that changed some files."""
+    with running_daemon(image=False) as ours, dockerd("--bridge=none", "--iptables=false") as theirs:
+        found = Both(ours, theirs)
+        words = ["-c", "ENV PATH=/bin A=1", "-c", "LABEL a=b", "-c", "VOLUME /data"]
+        found.say("import", *words, "-m", "by hand", "-", "tiny", stdin=tiny_archive())
+        script = "echo new > /etc/new; rm /etc/group; mkdir /d; ln -s new /etc/link; chmod 700 /root"
+        run = ["run", "--network", "none", "--name", "made", "-e", "B=2", "-w", "/d", "-l", "x=y"]
+        found.say(*run, "tiny", "sh", "-c", script)
+        yield found
+        theirs.docker("rm", "-f", "made")
+
+
+def config(image: Any) -> dict[str, Any]:
+    """An image's configuration: what was said, without names of containers and without fields that are empty."""
+    said = {name: value for name, value in image["Config"].items() if value}
+    # dockerd 20.10 also keeps how the container was attached; the image-spec knows nothing of that.
+    return {name: said[name] for name in said if name not in ("Hostname", "AttachStdout", "AttachStderr", "Image")}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        ["CMD echo hi"],
+        ['ENTRYPOINT ["/bin/echo", "a b"]'],
+        ["ENTRYPOINT []"],
+        ['ENTRYPOINT ["/bin/echo"]', 'CMD ["x"]'],
+        ["ENV B=3 C='two words'", "ENV D four five", "LABEL x=z l='1 2'"],
+        ["EXPOSE 80 53/udp", "USER 1:2", "WORKDIR /tmp", "VOLUME /a /b", 'VOLUME ["/c d"]'],
+        ["HEALTHCHECK --interval=5s --retries=2 CMD true", "ONBUILD RUN echo x"],
+        ['HEALTHCHECK CMD ["true", "x"]', "LABEL x=z"],
+        ["HEALTHCHECK NONE"],
+    ],
+    ids=lambda changes: " ".join(changes)[:30] or "nothing",
+)
+def test_commit_configures_as_dockerd(both: Both, changes: list[str]) -> None:
+    """The container's configuration, changed by instructions, is the image's."""
+    flags = [word for change in changes for word in ("-c", change)]
+    both.say("commit", "-a", "me", "-m", "why", *flags, "made", "committed:1")
+    ours, theirs = both.inspect("committed:1")
+    assert config(ours) == config(theirs)
+    assert [ours[name] for name in ("Author", "Comment", "RepoTags", "Os")] == ["me", "why", ["committed:1"], "linux"]
+
+
+def test_a_commit_holds_what_was_changed(both: Both) -> None:
+    """Files, modes, links and what is gone: a container of the new image sees the same on both; and so says history."""
+    both.say("commit", "made", "files")
+    look = "cat /etc/new; ls /etc; readlink /etc/link; ls -ld /root /d | cut -c1-10"
+    ours, theirs = both.say("run", "--rm", "--network", "none", "files", "sh", "-c", look)
+    assert ours == theirs
+    history = ["history", "--no-trunc", "--format", "{{.CreatedBy}} {{.Comment}}", "files"]
+    ours, theirs = both.say(*history)
+    assert ours == theirs
+    sizes = [both.say("history", "--human=false", "--format", "{{.Size}}", "files")[0].splitlines()[0]]
+    assert sizes == ["4"]
+
+
+def test_nothing_changed_is_no_layer(both: Both) -> None:
+    """A container that wrote nothing adds a line of history, and no layer."""
+    both.say("import", "-", "bare", stdin=tiny_archive())
+    both.say("run", "--network", "none", "--name", "idle", "bare", "true")
+    both.say("commit", "idle", "same")
+    both.say("rm", "idle")
+    for image in both.inspect("same"):
+        assert len(image["RootFS"]["Layers"]) == 1
+    assert [len(text.splitlines()) for text in both.say("history", "-q", "same")] == [2, 2]
+
+
+def test_what_commit_refuses(both: Both) -> None:
+    """In dockerd's words: a container that is not there, an instruction that is none, a name that is none."""
+    for words in (
+        ["commit", "nobody"],
+        ["commit", "-c", "FROM x", "made"],
+        ["commit", "made", "UPPER"],
+        ["commit", "made", "x@sha256:" + "0" * 64],
+    ):
+        ours, theirs = both.refuse(*words)
+        assert ours.lower() == theirs.lower()
+
+
+def test_a_running_container_stands_still(both: Both) -> None:
+    """It is paused while its files are read, and goes on; with --pause=false it is left alone."""
+    daemon = both.ours
+    daemon.ok("run", "-d", "--name", "busy", "--network", "none", "tiny", "sh", "-c", "while :; do :; done")
+    for flags in ([], ["--pause=false"]):
+        daemon.ok("rmi", daemon.ok("commit", *flags, "busy"))
+        assert daemon.inspect("busy")["State"]["Status"] == "running"
+    actions = [event["Action"] for event in events(daemon) if event["Actor"]["Attributes"].get("name") == "busy"]
+    assert actions[-5:] == ["start", "pause", "unpause", "commit", "commit"]
+    daemon.ok("rm", "-f", "busy")
+
+
+def events(daemon: Daemon) -> list[dict[str, Any]]:
+    """All that happened."""
+    status, body = daemon.request("GET", f"/events?since=1&until={time.time()}")
+    assert status == 200
+    return [json.loads(line) for line in body.splitlines()]
+
+
+def test_filters(both: Both) -> None:
+    """reference, label, dangling, before, since as dockerd understands them; until is newer."""
+    both.say("tag", "tiny", "localhost:5000/a/b:1")
+    both.say("commit", "-c", "LABEL only=here", "made", "later")
+    both.say("commit", "-c", "LABEL dangling=yes", "made")
+    for condition in (
+        "reference=tiny", "reference=t*", "reference=*:1", "reference=*/*/*:1", "reference=*", "reference=[a-t]iny",
+        "label=only", "label=only=here", "label=only=there", "dangling=true", "dangling=false",
+        "before=later", "since=tiny",
+    ):  # fmt: skip
+        shown = ["images", "--filter", condition, "--format", "{{.Repository}}:{{.Tag}}"]
+        ours, theirs = both.say(*shown)
+        assert sorted(ours.splitlines()) == sorted(theirs.splitlines()), condition
+    assert both.ours.ok("images", "-q", "--filter", "until=1h") == ""
+
+
+def test_prune(both: Both) -> None:
+    """Dangling ones; with -a all that no container uses; never those with a label that is excepted."""
+    for label in ("keep=1", "go=1"):
+        both.say("commit", "-c", f"LABEL {label}", "made", "for-prune")
+    for words in (
+        ["--filter", "label=nothing"],
+        ["--filter", "label!=keep"],
+        [],
+        ["-a", "--filter", "until=1h"],
+        ["-a", "--filter", "label=go"],
+    ):
+        ours, theirs = both.say("image", "prune", "-f", *words)
+        assert shape(ours) == shape(theirs), words
+    left = [sorted(text.splitlines()) for text in both.say("images", "--format", "{{.Repository}}:{{.Tag}}")]
+    assert left[0] == left[1]
+
+
+def shape(text: str) -> list[str]:
+    """Which kinds of lines, however many layers have gone: ids differ, and sizes are measured differently."""
+    return sorted({re.sub(r"sha256:[0-9a-f]{64}|[\d.]+ ?k?M?B", "…", line) for line in text.splitlines()})
+
+
+def test_import_from_a_url(both: Both) -> None:
+    """fromSrc may be a URL, which the daemon fetches in its own network; what is not there is an error."""
+    daemon = both.ours
+    (daemon.root / "served").mkdir()
+    (daemon.root / "served" / "root.tar").write_bytes(tiny_archive())
+    serve = ["python3", "-u", "-m", "http.server", "-b", "127.0.0.1", "-d", f"{daemon.root}/served", "8999"]
+    server = subprocess.Popen([*daemon.inside(), *serve], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert server.stdout is not None
+        server.stdout.readline()
+        image = daemon.ok("import", "http://127.0.0.1:8999/root.tar", "fetched:1").splitlines()[-1]
+        assert daemon.json("GET", "/images/fetched:1/json")["Id"] == image
+        missing = daemon.docker("import", "http://127.0.0.1:8999/nothing", "x")
+        assert "404" in missing.stderr
+        assert missing.returncode == 1
+    finally:
+        server.kill()
+        server.wait()
