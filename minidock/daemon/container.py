@@ -41,6 +41,7 @@ class Container:
         self.shim: Shim | None = None
         self.monitor: asyncio.Task[None] | None = None
         self.cleaning: asyncio.Task[None] | None = None
+        self.health_check: asyncio.Task[None] | None = None
         self.next_start: asyncio.Task[None] | None = None
         self.pause_before_start = 0.0
         self.restarted_by_hand = False

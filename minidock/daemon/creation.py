@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from minidock.daemon import limits, restarts, spec
+from minidock.daemon import health, limits, restarts, spec
 from minidock.daemon.defaults import STOP_SIGNAL
 from minidock.daemon.signals import signal_number
 from minidock.errors import InvalidInput, NotImplementedYet
@@ -45,6 +45,7 @@ def merge(request: ContainerCreate, image: ContainerDefaults) -> ContainerConfig
     config.exposed_ports = {**image.exposed_ports, **(request.exposed_ports or {})} or None
     config.stop_signal = request.stop_signal or image.stop_signal or None
     config.stop_timeout = request.stop_timeout if request.stop_timeout is not None else image.stop_timeout
+    config.healthcheck = health.merge(request.healthcheck, image.healthcheck)
     return config
 
 
@@ -77,6 +78,7 @@ def check(config: ContainerConfig, host: HostConfig) -> None:
     _check_modes(host)
     limits.check(host)
     restarts.check(host)
+    health.check(config.healthcheck)
     spec.check_security(host)
     spec.user(config.user, host.group_add or [])
     _check_missing_parts(config, host)
@@ -98,7 +100,6 @@ def _check_modes(host: HostConfig) -> None:
 def _check_missing_parts(config: ContainerConfig, host: HostConfig) -> None:
     """The honest list of what of Docker's is not here yet."""
     for is_asked, what in (
-        (config.healthcheck is not None and config.healthcheck.test[:1] not in ([], ["NONE"]), "health checks"),
         (bool(host.port_bindings) or host.publish_all_ports, "published ports (-p, -P)"),
         (bool(host.volumes_from), "--volumes-from"),
         (bool(host.links), "--link"),

@@ -7,6 +7,7 @@ import time
 import msgspec
 
 from minidock import messages, units
+from minidock.daemon import health
 from minidock.daemon.binds import Attached
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
@@ -61,6 +62,7 @@ def state(container: Container) -> messages.ContainerState:
         error=now.error,
         started_at=_time(now.started_ns),
         finished_at=_time(now.finished_ns),
+        health=health.for_inspect(container.record),
     )
 
 
@@ -137,8 +139,8 @@ def status(container: Container) -> str:
     if container.removing and not container.record.running:
         return "Removal In Progress"
     if container.record.running:
-        paused = " (Paused)" if now.status == "paused" else ""
-        return f"Up {units.human_duration(instant - now.started_ns)}{paused}"
+        addition = " (Paused)" if now.status == "paused" else health.shown(container.record)
+        return f"Up {units.human_duration(instant - now.started_ns)}{addition}"
     if now.status in ("exited", "restarting"):
         return f"{now.status.capitalize()} ({now.exit_code}) {units.human_duration(instant - now.finished_ns)} ago"
     return now.status.capitalize()

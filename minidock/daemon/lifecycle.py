@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from minidock.containers.control import Exit, LaunchRequest, Shim
-from minidock.daemon import binds, creation, names, restarts, spec, story, surroundings
+from minidock.daemon import binds, creation, health, names, restarts, spec, story, surroundings
 from minidock.daemon.container import Container
 from minidock.daemon.defaults import STOP_SIGNAL, STOP_TIMEOUT
 from minidock.daemon.engine import Engine
@@ -110,6 +110,7 @@ async def start(engine: Engine, container: Container, by_policy: bool = False) -
             started_ns=time.time_ns(),
             finished_ns=before.finished_ns,
             restart_count=before.restart_count if by_policy else 0,
+            health=health.begin(container.record),
         )
         if not by_policy:
             container.pause_before_start = 0.0
@@ -168,8 +169,10 @@ async def _start_failed(engine: Engine, container: Container, error: BaseExcepti
 
 
 def watch(engine: Engine, container: Container, shim: Shim) -> None:
-    """One task a running container: it waits for the end and records it."""
+    """One task a running container: it waits for the end and records it. Another one looks after its health."""
     container.shim = shim
+    if health.is_checked(container.record):
+        container.health_check = asyncio.create_task(health.watch(engine, container))
     container.monitor = asyncio.create_task(_watch(engine, container, shim))
 
 
@@ -182,6 +185,8 @@ async def _watch(engine: Engine, container: Container, shim: Shim) -> None:
     async with container.lock:
         await shim.close()
         container.shim = None
+        if container.health_check is not None:
+            container.health_check.cancel()
         record_exit(engine, container, ended, may_go_on=not (engine.is_ending or container.removing))
         # Slow (the kernel waits for a grace period before a link is gone), so nobody waits for it.
         container.cleaning = asyncio.create_task(surroundings.disconnect(engine, container))
@@ -222,6 +227,8 @@ def record_exit(engine: Engine, container: Container, ended: Exit, may_go_on: bo
     state.exit_code, state.oom_killed, state.error = ended.code, ended.oom_killed, ended.error
     state.started_ns = ended.started_ns or state.started_ns
     state.finished_ns = ended.finished_ns or time.time_ns()
+    if state.health is not None:
+        state.health.status = "unhealthy"  # as Docker: nobody looks after it any more
     ran_ns = state.finished_ns - state.started_ns
     if may_go_on and restarts.after_exit(container.record.host.restart_policy, state):
         state.status, state.restart_count = "restarting", state.restart_count + 1

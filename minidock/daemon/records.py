@@ -9,7 +9,7 @@ import msgspec
 
 from minidock.daemon.binds import Attached
 from minidock.database import Database
-from minidock.messages import ContainerConfig, HostConfig
+from minidock.messages import ContainerConfig, Health, HostConfig
 from minidock.oci.runtime import Mount
 
 SCHEMA = """
@@ -37,6 +37,7 @@ class State(msgspec.Struct, kw_only=True):
     restart_count: int = 0
     """Starts by the restart policy since the last one by hand."""
     manually_stopped: bool = False
+    health: Health | None = None
 
 
 class Address(msgspec.Struct, frozen=True):

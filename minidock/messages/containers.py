@@ -294,6 +294,23 @@ class ContainerSummary(Message, kw_only=True):
     mounts: list[MountPoint] = []
 
 
+class HealthResult(Message):
+    """One probe. ``exit_code`` -1: it did not end by itself, and ``output`` says why."""
+
+    start: str
+    end: str
+    exit_code: int
+    output: str = ""
+
+
+class Health(Message):
+    """A container's health: starting, healthy or unhealthy."""
+
+    status: str
+    failing_streak: int = 0
+    log: list[HealthResult] = []
+
+
 class ContainerState(Message):
     """created, running, paused, restarting, removing, exited, dead."""
 
@@ -308,6 +325,7 @@ class ContainerState(Message):
     error: str = ""
     started_at: str = NEVER
     finished_at: str = NEVER
+    health: Health | msgspec.UnsetType = msgspec.UNSET
 
 
 class GraphDriver(Message):

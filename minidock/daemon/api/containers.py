@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from minidock import messages
-from minidock.daemon import lifecycle, processes, story, updating
+from minidock.daemon import lifecycle, processes, statistics, story, updating
 from minidock.daemon.api import answers, parameters
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
@@ -87,8 +87,9 @@ async def remove(engine: Engine, request: web.Request) -> web.Response:
 
 async def resize(engine: Engine, request: web.Request) -> web.Response:
     """``POST /containers/ID/resize?h=&w=``."""
-    height, width = size(request)
-    await named(engine, request).living_shim().resize(height, width)
+    container, (height, width) = named(engine, request), size(request)
+    await container.living_shim().resize(height, width)
+    engine.tell(container, "resize", height=str(height), width=str(width))
     return web.Response(status=200)
 
 
@@ -123,7 +124,22 @@ async def top(engine: Engine, request: web.Request) -> web.Response:
     """``GET /containers/ID/top?ps_args=``."""
     container = named(engine, request)
     container.living_shim()
-    return answers.document(await processes.top(container.record, request.query.get("ps_args") or "-ef"))
+    answer = await processes.top(container.record, request.query.get("ps_args") or "-ef")
+    engine.tell(container, "top")
+    return answers.document(answer)
+
+
+async def stats(engine: Engine, request: web.Request) -> web.StreamResponse:
+    """``GET /containers/ID/stats?stream=&one-shot=``: one document, or one a second."""
+    container = named(engine, request)
+    stream, one_shot = parameters.boolean(request, "stream", True), parameters.boolean(request, "one-shot")
+    if stream and one_shot:
+        raise InvalidInput("cannot have stream=true and one-shot=true")
+    response = await answers.begin(request)
+    async for sample in statistics.samples(container, stream, one_shot):
+        await response.write(messages.encode(sample) + b"\n")
+    await response.write_eof()
+    return response
 
 
 async def explain(engine: Engine, request: web.Request) -> web.Response:

@@ -12,13 +12,15 @@ from minidock.daemon import inspecting
 from minidock.daemon.api import answers, parameters
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
+from minidock.daemon.networking import endpoints
 from minidock.errors import InvalidInput
 
 FILTERS = (
     *("id", "name", "label", "status", "exited", "ancestor", "before", "since", "network", "volume"),
-    *("health", "is-task", "publish", "expose", "isolation"),  # known to Docker, and true of no container here
+    *("health", "is-task", "publish", "expose", "isolation"),
 )
 STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
+HEALTHS = ("none", "starting", "healthy", "unhealthy")
 
 
 async def containers(engine: Engine, request: web.Request) -> web.Response:
@@ -26,10 +28,8 @@ async def containers(engine: Engine, request: web.Request) -> web.Response:
     wanted = parameters.filters(request, FILTERS)
     limit = parameters.number(request, "limit") or 0
     with_size = parameters.boolean(request, "size")
-    for state in wanted.get("status", []):
-        if state not in STATES:
-            raise InvalidInput(f"invalid filter 'status={state}'")
-    everything = parameters.boolean(request, "all") or limit > 0 or "status" in wanted or "exited" in wanted
+    _check(engine, wanted)
+    everything = parameters.boolean(request, "all") or limit > 0 or "status" in wanted
     found = sorted(engine.containers.values(), key=lambda container: container.record.created_ns, reverse=True)
     found = [
         container
@@ -41,29 +41,77 @@ async def containers(engine: Engine, request: web.Request) -> web.Response:
     return answers.document(lines)
 
 
+def _check(engine: Engine, wanted: parameters.Filters) -> None:
+    """Raises InvalidInput, NoSuchContainer for what no container can match; Docker's words."""
+    for state in wanted.get("status", []):
+        if state not in STATES:
+            raise InvalidInput(f"invalid filter 'status={state}'")
+    for value in wanted.get("health", []):
+        if value not in HEALTHS:
+            raise InvalidInput(f"Unrecognised filter value for health: {value}")
+    for value in wanted.get("exited", []):
+        if not value.removeprefix("-").isdecimal():
+            raise InvalidInput(f'strconv.Atoi: parsing "{value}": invalid syntax')
+    for value in wanted.get("is-task", []):
+        if value.lower() not in ("true", "false", "1", "0"):
+            raise InvalidInput(f"invalid filter 'is-task={value}'")
+    for value in (*wanted.get("before", []), *wanted.get("since", [])):
+        engine.container(value)
+
+
 def _matches(engine: Engine, container: Container, wanted: parameters.Filters) -> bool:
     record = container.record
+    health = record.state.health
     tests: dict[str, Callable[[str], bool]] = {
-        "id": lambda value: record.id.startswith(value),
-        "name": lambda value: re.search(value, f"/{record.name}") is not None or value == record.name,
+        "id": lambda value: _fits(value, record.id),
+        "name": lambda value: _fits(value, f"/{record.name}") or value == record.name,
         "status": lambda value: value == record.state.status,
-        "exited": lambda value: record.state.status == "exited" and str(record.state.exit_code) == value,
-        "network": lambda value: record.host.network_mode == value,
+        "exited": lambda value: record.state.status == "exited" and record.state.exit_code == int(value),
+        "network": lambda value: _is_in_network(engine, container, value),
         "volume": lambda value: any(value in (item.destination, item.source) for item in record.mounts),
         "ancestor": lambda value: _descends(engine, container, value),
         "before": lambda value: record.created_ns < engine.container(value).record.created_ns,
         "since": lambda value: record.created_ns > engine.container(value).record.created_ns,
+        "health": lambda value: value == (health.status if health is not None else "none"),
+        "is-task": lambda value: value.lower() in ("false", "0"),
+        "publish": lambda value: not ports(value).isdisjoint(record.host.port_bindings or {}),
+        "expose": lambda value: not ports(value).isdisjoint(record.config.exposed_ports or {}),
+        "isolation": lambda value: False,  # Windows
     }
     if not parameters.labels_match(wanted.get("label", []), record.config.labels or {}):
-        return False
-    if any(name in wanted for name in FILTERS[10:]):
         return False
     return all(any(test(value) for value in wanted[name]) for name, test in tests.items() if name in wanted)
 
 
-def _descends(engine: Engine, container: Container, image: str) -> bool:
-    meant = engine.images.find(image)
-    return container.record.image == image or (meant is not None and meant.id == container.record.image_id)
+def _fits(pattern: str, text: str) -> bool:
+    """What is no regular expression fits nothing, as with Docker."""
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return False
+
+
+def ports(text: str) -> set[str]:
+    """``80``, ``80/udp`` or ``8000-8010/tcp`` as the API names ports: ``80/tcp``. Raises InvalidInput."""
+    numbers, _, protocol = text.partition("/")
+    first, _, last = numbers.partition("-")
+    if not first.isdecimal() or not (last or first).isdecimal() or not 0 <= int(first) <= int(last or first) < 65536:
+        raise InvalidInput(f"invalid filter: {text!r} is no port")
+    return {f"{number}/{protocol or 'tcp'}" for number in range(int(first), int(last or first) + 1)}
+
+
+def _is_in_network(engine: Engine, container: Container, value: str) -> bool:
+    joined = endpoints(engine, container)
+    return value in joined or any(end.network_id.startswith(value) for end in joined.values())
+
+
+def _descends(engine: Engine, container: Container, name: str) -> bool:
+    """Made of this image, or of one whose lowest layers are this image's."""
+    record = container.record
+    meant, own = engine.images.find(name), engine.images.find(record.image_id)
+    if record.image == name or meant is None or own is None:
+        return record.image == name
+    return own.id == meant.id or own.diff_ids[: len(meant.diff_ids)] == meant.diff_ids != own.diff_ids
 
 
 async def inspect(engine: Engine, request: web.Request) -> web.Response:

@@ -39,6 +39,7 @@ ROUTES = (
     Route("POST", "/containers/create", containers.create),
     Route("GET", "/containers/{name}/json", listing.inspect),
     Route("GET", "/containers/{name}/top", containers.top),
+    Route("GET", "/containers/{name}/stats", containers.stats, UNTIL_CLIENT_GOES),
     Route("GET", "/containers/{name}/explain", containers.explain),
     Route("POST", "/containers/{name}/start", containers.start),
     Route("POST", "/containers/{name}/stop", containers.stop),
@@ -75,7 +76,6 @@ ROUTES = (
 # What Docker has and minidock has not, by name: 501 says so, where 404 would look like a client's mistake.
 MISSING = (
     ("GET", "/containers/{name}/changes", "docker diff"),
-    ("GET", "/containers/{name}/stats", "docker stats"),
     ("GET", "/containers/{name}/export", "docker export"),
     ("HEAD", "/containers/{name}/archive", "docker cp"),
     ("GET", "/containers/{name}/archive", "docker cp"),
