@@ -18,11 +18,11 @@ from minidock.daemon.records import Records
 from minidock.database import Database
 from minidock.errors import Conflict, InvalidInput, NoSuchContainer
 from minidock.images.images import Images
-from minidock.networks import Bridge
+from minidock.networks import Networks
 
 
 class Engine:
-    """One daemon's engine. ``bridge`` is None when there is to be no default network (``--bridge none``)."""
+    """One daemon's engine."""
 
     def __init__(self, config: Config, launcher: Launcher) -> None:
         self.config = config
@@ -30,7 +30,10 @@ class Engine:
         self.database = Database(config.data_root / "minidock.db")
         self.records = Records(self.database)
         self.images = Images(config.data_root, self.database)
-        self.bridge = None if config.bridge == "none" else Bridge(self.database, config.bridge, config.bip)
+        default_bridge = None if config.bridge == "none" else config.bridge
+        self.networks = Networks(
+            self.database, str(config.data_root), default_bridge, config.bip, config.default_address_pools
+        )
         self.events = Events()
         self.containers: dict[str, Container] = {}
         self.names: dict[str, str] = {}

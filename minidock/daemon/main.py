@@ -67,16 +67,13 @@ async def run(config: Config) -> None:
 
 
 async def _with_network(engine: Engine, asked_to_end: asyncio.Event) -> None:
-    if engine.bridge is None:
-        await _serve(engine, asked_to_end)
-        return
-    await asyncio.to_thread(engine.bridge.open)
+    await asyncio.to_thread(engine.networks.open)
     try:
         await _serve(engine, asked_to_end)
     finally:
         # Containers that go on (--live-restore) keep their network.
         if not any(record.running for record in engine.records.all()):
-            await asyncio.to_thread(engine.bridge.close)
+            await asyncio.to_thread(engine.networks.close)
 
 
 async def _serve(engine: Engine, asked_to_end: asyncio.Event) -> None:

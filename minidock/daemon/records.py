@@ -9,7 +9,7 @@ import msgspec
 
 from minidock.daemon.binds import Attached
 from minidock.database import Database
-from minidock.messages import ContainerConfig, Health, HostConfig
+from minidock.messages import ContainerConfig, EndpointSettings, Health, HostConfig
 from minidock.oci.runtime import Mount
 
 SCHEMA = """
@@ -40,15 +40,6 @@ class State(msgspec.Struct, kw_only=True):
     health: Health | None = None
 
 
-class Address(msgspec.Struct, frozen=True):
-    """A container's place in the bridge network, while it runs."""
-
-    address: str
-    prefix: int
-    gateway: str
-    mac: str
-
-
 class Record(msgspec.Struct, kw_only=True):
     """One container. ``image`` is the name that was asked for, ``image_id`` what it meant at that moment."""
 
@@ -65,7 +56,8 @@ class Record(msgspec.Struct, kw_only=True):
     """The overlay that becomes ``/``."""
     explain: bool = False
     state: State = msgspec.field(default_factory=State)
-    address: Address | None = None
+    networks: dict[str, EndpointSettings] = {}
+    """What was asked for, by the network's name; where the container really is, ``engine.networks`` knows."""
 
     @property
     def running(self) -> bool:

@@ -20,7 +20,7 @@ import time
 
 from minidock.containers import runtime
 from minidock.containers.control import Shim, ShimGone, bury, read_exit
-from minidock.daemon import lifecycle, restarts
+from minidock.daemon import lifecycle, networking, restarts
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.errors import MinidockError
@@ -82,7 +82,6 @@ async def _recover(engine: Engine, container: Container) -> None:
 async def _learn_end(engine: Engine, container: Container) -> None:
     """No shim: either the container has ended, or it never ran."""
     state = container.record.state
-    container.record.address = None
     ended = read_exit(container.bundle)
     if state.status == "restarting":
         state.status, container.ended_unseen = "exited", True
@@ -115,8 +114,7 @@ def _sweep(engine: Engine) -> None:
         for name in sorted(there - known):
             log.info("sweeping %s: nobody's", directory / name)
             remove(engine, name)
-    if engine.bridge is not None:
-        engine.bridge.sweep(running)
+    engine.networks.sweep({key: networking.wanted(engine.containers[key].record) for key in running})
 
 
 def _delete_bundle(engine: Engine, container_id: str) -> None:

@@ -192,14 +192,24 @@ class HostConfig(Message):
     init: bool | None = None
 
 
+class EndpointIpam(Message, omit_defaults=True):
+    """Addresses that the user wants, instead of the first free ones."""
+
+    ipv4_address: str = field(default="", name="IPv4Address")
+    ipv6_address: str = field(default="", name="IPv6Address")
+    link_local_ips: list[str] | None = field(default=None, name="LinkLocalIPs")
+
+
 class EndpointSettings(Message):
     """A container's place in one network."""
 
-    ipam_config: dict[str, Any] | None = field(default=None, name="IPAMConfig")
+    ipam_config: EndpointIpam | None = field(default=None, name="IPAMConfig")
     links: list[str] | None = None
     aliases: list[str] | None = None
     mac_address: str = ""
     driver_opts: dict[str, str] | None = None
+    gw_priority: int = 0
+    """Of several networks, the one with the highest has the way out."""
     network_id: str = field(default="", name="NetworkID")
     endpoint_id: str = field(default="", name="EndpointID")
     gateway: str = ""

@@ -1,129 +1,196 @@
-"""Which container has which address: a table of leases, and the choice of a subnet that is free on this host."""
+"""Which subnet a network gets, and which of its addresses is free: arithmetic only, no kernel and no disk."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator
+import hashlib
+import re
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from functools import cached_property
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_address,
+    ip_interface,
+    ip_network,
+)
 
-from minidock.database import Database
-from minidock.errors import Conflict, KernelFeatureMissing
+from minidock.errors import Forbidden, InvalidInput, NotFound
+from minidock.messages import IpamPool
 
-SCHEMA = """
-create table if not exists subnets (
-    bridge  text primary key,
-    gateway text not null           -- with the prefix: 172.17.0.1/16
-);
-create table if not exists leases (
-    bridge    text not null,
-    container text not null,
-    address   integer not null,
-    link      text not null,        -- the host's end of the container's cable
-    primary key (bridge, container),
-    unique (bridge, address)        -- whatever else goes wrong: never two with one address
-);
-"""
+Address = IPv4Address | IPv6Address
+Interface = IPv4Interface | IPv6Interface
+Subnet = IPv4Network | IPv6Network
+
+DOCKERS_POOLS = (
+    *(f"base=172.{second}.0.0/16,size=16" for second in range(17, 32)),
+    "base=192.168.0.0/16,size=20",
+)
+"""Docker's own order: 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/20 and on."""
 
 
 @dataclass(frozen=True)
-class Lease:
-    """A container's address, and the name of its link on the host."""
+class Pool:
+    """A network's addresses of one kind: ``gateway`` has the subnet's length, ``part`` is what containers get."""
 
-    container: str
-    address: IPv4Address
-    link: str
-
-
-class Leases:
-    """The addresses of one bridge's network. Threads may share it: every change is one transaction.
-
-    A lease need not survive a power cut: no container does.
-    """
-
-    def __init__(self, database: Database, bridge: str) -> None:
-        self._database = database
-        self._bridge = bridge
-        database.create(SCHEMA)
+    gateway: Interface
+    part: Subnet
+    reserved: frozenset[Address]
 
     @property
-    def gateway(self) -> IPv4Interface | None:
-        """The bridge's own address with the network's prefix; None before one was chosen."""
-        rows = self._database.query("select gateway from subnets where bridge = ?", self._bridge)
-        return IPv4Interface(rows[0]["gateway"]) if rows else None
+    def subnet(self) -> Subnet:
+        """All of it."""
+        return self.gateway.network
 
-    def use(self, gateway: IPv4Interface) -> None:
-        """From now on this is the network. Leases that do not fit in it are dropped."""
-        with self._database.transaction() as connection:
-            connection.execute("insert or replace into subnets values (?, ?)", (self._bridge, str(gateway)))
-            first, last = int(gateway.network.network_address), int(gateway.network.broadcast_address)
-            connection.execute(
-                "delete from leases where bridge = ? and (address not between ? and ? or address = ?)",
-                (self._bridge, first + 1, last - 1, int(gateway.ip)),
-            )
+    @cached_property
+    def _first_and_last(self) -> tuple[int, int]:
+        """The first address is the network's own name (or any router's); IPv4 keeps the last for broadcasts."""
+        first = max(int(self.part.network_address), int(self.subnet.network_address) + 1)
+        broadcast = int(self.subnet.broadcast_address) - (1 if self.subnet.version == 4 else 0)
+        return first, min(int(self.part.broadcast_address), broadcast)
 
-    def take(self, container: str, link: str) -> IPv4Address:
-        """Lease the lowest free address, as Docker does. Raises ``Conflict`` when there is none.
+    def lowest_free(self, taken: Iterable[Address]) -> Address | None:
+        """The lowest address that nobody has. None when all are taken."""
+        candidate, last = self._first_and_last
+        for address in sorted({int(address) for address in (*taken, *self.reserved, self.gateway.ip)}):
+            if address > candidate:
+                break
+            candidate = max(candidate, address + 1)
+        return type(self.gateway.ip)(candidate) if candidate <= last else None
 
-        The container must have no lease yet.
-        """
-        gateway = self.gateway
-        assert gateway is not None, "the network has no subnet yet"
-        with self._database.transaction(durable=False) as connection:
-            address = _lowest_free(gateway, self._taken(connection))
-            if address is None:
-                raise Conflict(f"no free address in {gateway.network}: remove a container, or choose a larger --bip")
-            connection.execute("insert into leases values (?, ?, ?, ?)", (self._bridge, container, int(address), link))
-        return address
-
-    def _taken(self, connection: sqlite3.Connection) -> Iterator[int]:
-        rows = connection.execute("select address from leases where bridge = ? order by address", (self._bridge,))
-        return (row["address"] for row in rows)
-
-    def find(self, container: str) -> Lease | None:
-        """The container's lease."""
-        return next((lease for lease in self.all() if lease.container == container), None)
-
-    def all(self) -> list[Lease]:
-        """Every lease of this bridge, the lowest address first."""
-        rows = self._database.query("select * from leases where bridge = ? order by address", self._bridge)
-        return [Lease(row["container"], IPv4Address(row["address"]), row["link"]) for row in rows]
-
-    def release(self, container: str) -> None:
-        """Give the address back. No error when there is none."""
-        with self._database.transaction(durable=False) as connection:
-            connection.execute("delete from leases where bridge = ? and container = ?", (self._bridge, container))
+    def check(self, address: Address, taken: Iterable[Address]) -> None:
+        """May this very address be given? It need not be in the part. Raises InvalidInput, Forbidden."""
+        if address not in self.subnet:
+            raise InvalidInput(f"Invalid address {address}: It does not belong to any of this network's subnets")
+        if address == self.gateway.ip or address in self.reserved or address in taken:
+            raise Forbidden("Address already in use")
 
 
-def _lowest_free(gateway: IPv4Interface, taken: Iterable[int]) -> IPv4Address | None:
-    """The lowest address of the network that is neither in ``taken`` (ascending) nor the gateway's."""
-    candidate, last = int(gateway.network.network_address) + 1, int(gateway.network.broadcast_address) - 1
-    for address in sorted([*taken, int(gateway.ip)]):
-        if address > candidate:
-            break
-        candidate = max(candidate, address + 1)
-    return IPv4Address(candidate) if candidate <= last else None
+def pool_of(asked: IpamPool) -> Pool:
+    """A pool as the user describes it; the gateway is the first address, unless said otherwise.
 
-
-def pools() -> Iterator[IPv4Network]:
-    """Docker's own order: 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/20 and on."""
-    for second in range(17, 32):
-        yield IPv4Network(f"172.{second}.0.0/16")
-    yield from IPv4Network("192.168.0.0/16").subnets(new_prefix=20)
-
-
-def choose_pool(in_use: Iterable[IPv4Network]) -> IPv4Interface:
-    """The gateway of the first pool that overlaps nothing that is ``in_use`` (routes and addresses of the host).
-
-    Raises ``KernelFeatureMissing`` when all of them are taken.
+    Raises InvalidInput and Forbidden in Docker's words.
     """
-    in_use = list(in_use)
-    for pool in pools():
-        if not any(pool.overlaps(network) for network in in_use):
-            return first_host(pool)
-    raise KernelFeatureMissing("every private subnet overlaps a route of this host: choose one with --bip")
+    try:
+        subnet = ip_network(asked.subnet, strict=False)
+        if "/" not in asked.subnet:
+            raise ValueError
+    except ValueError:
+        raise InvalidInput(f"Invalid subnet {asked.subnet} : invalid CIDR address: {asked.subnet}") from None
+    if subnet.num_addresses < 4:
+        raise InvalidInput("failed to allocate gateway (): No available addresses on this pool")
+    part = _part(asked.ip_range, subnet)
+    gateway = _gateway(asked.gateway, subnet) if asked.gateway else subnet[1]
+    reserved: set[Address] = set()
+    for name, text in asked.auxiliary_addresses.items():
+        address = _parse(text, f"auxiliary address {name}")
+        if address not in subnet:
+            raise Forbidden(f"auxiliary address: ({name}:{text}) must belong to the master pool: {subnet}")
+        if address in reserved or address == gateway:
+            raise Forbidden(f"failed to allocate secondary ip address ({name}:{text}): Address already in use")
+        reserved.add(address)
+    return Pool(ip_interface(f"{gateway}/{subnet.prefixlen}"), part, frozenset(reserved))
 
 
-def first_host(network: IPv4Network) -> IPv4Interface:
-    """The network's first address: by custom, the gateway's."""
-    return IPv4Interface((int(network.network_address) + 1, network.prefixlen))
+def _part(text: str, subnet: Subnet) -> Subnet:
+    try:
+        part = ip_network(text or subnet, strict=False)
+    except ValueError:
+        raise InvalidInput(f"invalid ip-range {text}: write a network, like 10.0.0.128/25") from None
+    if part.version != subnet.version or int(part[0]) not in range(int(subnet[0]), int(subnet[-1]) + 1):
+        raise InvalidInput(f"no matching subnet for range {text}")
+    return part
+
+
+def _gateway(text: str, subnet: Subnet) -> Address:
+    try:
+        gateway = ip_address(text)
+    except ValueError:
+        raise InvalidInput(f"invalid gateway address {text} in Ipam configuration") from None
+    if gateway not in subnet:
+        raise InvalidInput(f"failed to allocate gateway ({text}): Requested address is out of range")
+    return gateway
+
+
+def _parse(text: str, what: str) -> Address:
+    try:
+        return ip_address(text)
+    except ValueError:
+        raise InvalidInput(f"invalid {what}: {text}") from None
+
+
+def parse_pools(texts: Sequence[str]) -> list[tuple[Subnet, int]]:
+    """``base=10.0.0.0/8,size=24``: where new networks come from. Raises InvalidInput."""
+    found = []
+    for text in texts:
+        fields = dict(word.partition("=")[::2] for word in text.split(","))
+        try:
+            base, size = ip_network(fields["base"]), int(fields["size"])
+        except (KeyError, ValueError):
+            raise InvalidInput(f"invalid default-address-pool {text!r}: write base=10.10.0.0/16,size=24") from None
+        if not base.prefixlen <= size <= base.max_prefixlen - 2:
+            raise InvalidInput(f"invalid default-address-pool {text!r}: the size is not within the base")
+        found.append((base, size))
+    return found
+
+
+def choose(pools: Iterable[tuple[Subnet, int]], in_use: Iterable[Subnet], version: int = 4) -> Subnet:
+    """The first subnet that overlaps nothing ``in_use`` (networks, routes and addresses of the host). Raises NotFound.
+
+    The words are Docker's.
+    """
+    in_use = [network for network in in_use if network.version == version]
+    for base, size in pools:
+        if base.version != version:
+            continue
+        for candidate in _subnets(base, size):
+            if not any(candidate.overlaps(network) for network in in_use):  # type: ignore[arg-type]
+                return candidate
+    raise NotFound(
+        f"could not find an available, non-overlapping IPv{version} address pool among the defaults "
+        "to assign to the network"
+    )
+
+
+def _subnets(base: Subnet, size: int) -> Iterator[Subnet]:
+    yield from base.subnets(new_prefix=size)
+
+
+def local_pool(seed: str) -> tuple[Subnet, int]:
+    """IPv6 for whoever names no subnet: 64-bit networks of this host's own, unique with luck (RFC 4193)."""
+    prefix = b"\xfd" + hashlib.sha256(seed.encode()).digest()[:5]
+    return IPv6Network((prefix + bytes(10), 48)), 64
+
+
+def mac_of(address: Address | None) -> str:
+    """Docker's rule: 02:42 (locally administered), then the IPv4 address. So it is as unique as the address is.
+
+    Where there is no such address, chance has to do.
+    """
+    last = address.packed if isinstance(address, IPv4Address) else secrets.token_bytes(4)
+    return ":".join(f"{byte:02x}" for byte in b"\x02\x42" + last)
+
+
+def check_mac(text: str) -> str:
+    """A MAC address of one station, in lower case. Raises InvalidInput."""
+    lower = text.lower().replace("-", ":")
+    if not re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", lower) or int(lower[:2], 16) & 1:
+        raise InvalidInput(f"invalid MAC address: {text!r}")
+    return lower
+
+
+def parse_gateway(text: str) -> IPv4Interface:
+    """``--bip``: ``172.20.0.1/16``, or a network, of which the first address is taken. Raises InvalidInput."""
+    try:
+        gateway = ip_interface(text)
+    except ValueError:
+        raise InvalidInput(f"invalid subnet {text!r}: write an IPv4 address and a length, like 172.20.0.1/16") from None
+    if not isinstance(gateway, IPv4Interface) or not 8 <= gateway.network.prefixlen <= 30 or "/" not in text:
+        raise InvalidInput(f"invalid subnet {text!r}: it must be IPv4 and have a length from 8 to 30")
+    network = gateway.network
+    return IPv4Interface((network[1], network.prefixlen)) if gateway.ip == network[0] else gateway

@@ -1,28 +1,21 @@
-"""Inside the container's network namespace: its end of the cable becomes ``eth0``, with an address and a way out."""
+"""Inside the container's network namespace: its ends of the cables become ``eth0``, ``eth1``, …, with a way out."""
 
 from __future__ import annotations
 
 import contextvars
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import TypeVar
 
 from minidock.kernel import syscalls
 from minidock.kernel.namespaces import KINDS, open_namespace
 from minidock.networks.netlink import Netlink
+from minidock.networks.store import Endpoint
 
 T = TypeVar("T")
-
-INTERFACE = "eth0"
-
-
-def mac_of(address: IPv4Address) -> str:
-    """Docker's rule: 02:42 (locally administered), then the address. So it is as unique as the address is."""
-    return ":".join(f"{byte:02x}" for byte in b"\x02\x42" + address.packed)
 
 
 def inside(pid: int, work: Callable[[], T]) -> T:
@@ -52,24 +45,52 @@ def inside(pid: int, work: Callable[[], T]) -> T:
     return outcome.result()
 
 
-def configure(address: IPv4Interface, gateway: IPv4Address) -> None:
-    """To be done inside: bring up ``eth0``, with an address and the gateway as default route.
+def configure(new: Sequence[Endpoint], everyone: Sequence[Endpoint]) -> None:
+    """To be done inside: bring up the ``new`` interfaces, and find the way out among ``everyone``'s.
 
     ``lo`` is up already: that is the runtime's part, with or without a network.
     """
-    _without_ipv6()
+    for endpoint in new:
+        ignore_router_announcements(endpoint.interface)
+        _ipv6(endpoint.interface, bool(endpoint.ipv6))
     with Netlink() as kernel:
-        kernel.add_address(INTERFACE, address)
-        kernel.set_up(INTERFACE)
-        kernel.add_default_route(gateway)
+        for endpoint in new:
+            for address in endpoint.addresses:
+                kernel.add_address(endpoint.interface, address)
+            kernel.set_up(endpoint.interface)
+        _set_ways_out(kernel, everyone)
 
 
-def _without_ipv6() -> None:
-    """The default network has none, and an address that the kernel makes up would only be a way around the rules."""
-    ignore_router_announcements(INTERFACE)
-    setting = Path("/proc/sys/net/ipv6/conf") / INTERFACE / "disable_ipv6"
+def unplug(interface: str, others: Sequence[Endpoint]) -> None:
+    """To be done inside: the interface goes, and the way out is found among the ``others``'."""
+    with Netlink() as kernel:
+        if kernel.find(interface) is not None:
+            kernel.delete(interface)
+        _set_ways_out(kernel, others)
+
+
+def _set_ways_out(kernel: Netlink, endpoints: Sequence[Endpoint]) -> None:
+    for version, gateway in (
+        (4, way_out([endpoint for endpoint in endpoints if endpoint.gateway4])),
+        (6, way_out([endpoint for endpoint in endpoints if endpoint.gateway6])),
+    ):
+        if gateway is not None:
+            kernel.set_default_route(gateway.gateway4 if version == 4 else gateway.gateway6)
+        elif any(endpoint.ipv6 for endpoint in endpoints) or version == 4:
+            kernel.delete_default_route(version)
+
+
+def way_out(endpoints: Sequence[Endpoint]) -> Endpoint | None:
+    """The endpoint of the highest priority that has a gateway; of equals the first interface."""
+    able = [endpoint for endpoint in endpoints if endpoint.gateway4 or endpoint.gateway6]
+    return max(able, key=lambda endpoint: (endpoint.priority, -int(endpoint.interface.removeprefix("eth"))), default=None)
+
+
+def _ipv6(interface: str, wanted: bool) -> None:
+    """Where the network has none, an address that the kernel makes up would only be a way around the rules."""
+    setting = Path("/proc/sys/net/ipv6/conf") / interface / "disable_ipv6"
     if setting.exists():
-        syscalls.write_file(setting, "1")
+        syscalls.write_file(setting, "0" if wanted else "1")
 
 
 def ignore_router_announcements(link: str) -> None:

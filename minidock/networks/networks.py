@@ -1,0 +1,418 @@
+"""The networks of one daemon: made, joined, left, removed; and after a crash made right again.
+
+What survives a crash where: networks and endpoints are in the database, links and the packet filter in the kernel. The
+kernel's side is not believed: :meth:`Networks.open` makes it as the records say, whatever it finds, and
+:meth:`Networks.sweep` drops what belongs to no living container.
+
+Every method is synchronous and may be called from several threads at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
+from itertools import count
+
+from minidock.database import Database
+from minidock.errors import Conflict, Forbidden, InvalidInput, MinidockError, NoSuchNetwork, NotFound
+from minidock.kernel import syscalls
+from minidock.messages import Ipam, IpamPool, NetworkCreate
+from minidock.networks import bridge, child, filter, options, ports, sandbox
+from minidock.networks.addresses import (
+    DOCKERS_POOLS,
+    Pool,
+    Subnet,
+    choose,
+    local_pool,
+    parse_gateway,
+    parse_pools,
+    pool_of,
+)
+from minidock.networks.filter import Element, Filter
+from minidock.networks.netlink import Netlink
+from minidock.networks.store import BUILT_IN, Endpoint, Network, Publication, Store, Wish
+
+log = logging.getLogger(__name__)
+
+DRIVERS = ("bridge", "macvlan", "ipvlan")
+
+
+class Networks:
+    """All networks. ``default_bridge`` is the link of the default one; None when there is to be none.
+
+    ``seed`` is what makes this daemon another than its neighbours. Raises InvalidInput.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        seed: str,
+        default_bridge: str | None = "minidock0",
+        bip: str = "",
+        pools: Sequence[str] = (),
+    ) -> None:
+        self.store = Store(database)
+        self._seed = seed
+        self._default_bridge = default_bridge
+        self._bip = parse_gateway(bip) if bip else None
+        self._pools = [*parse_pools(pools or DOCKERS_POOLS), local_pool(seed)]
+        if default_bridge is not None:
+            options.check_link_name(default_bridge)
+        self.filter = Filter(default_bridge or f"minidock-{hashlib.sha256(seed.encode()).hexdigest()[:6]}")
+        self._publications: dict[str, list[Publication]] = {}
+        self._lock = threading.RLock()
+
+    # ---------------------------------------------------------------------------------------- the daemon's start and end
+
+    def open(self) -> None:
+        """Make every network, or mend what is left of it; containers that are connected stay so.
+
+        Raises Conflict when the default bridge's link is somebody else's, and KernelFeatureMissing.
+        """
+        with self._lock, Netlink() as kernel:
+            self._save_built_in(kernel)
+            self._publications = self.store.publications()
+            self._load_filter()
+            for network in self._bridged():
+                try:
+                    bridge.make(kernel, network)
+                except MinidockError as error:
+                    if network.is_default:
+                        raise
+                    log.warning("network %s: %s", network.name, error)
+
+    def _save_built_in(self, kernel: Netlink) -> None:
+        known = {network.name: network for network in self.store.networks()}
+        for name, driver in (("bridge", "bridge"), ("host", "host"), ("none", "null")):
+            identity = hashlib.sha256(f"{self._seed}:{name}".encode()).hexdigest()
+            network = known.get(name) or Network(id=identity, name=name, driver=driver, created_ns=time.time_ns())
+            if name == "bridge":
+                self._describe_default(network, kernel)
+            self.store.save(network)
+
+    def _describe_default(self, network: Network, kernel: Netlink) -> None:
+        network.bridge = self._default_bridge or ""
+        if not network.bridge:
+            network.pools, network.options = [], {}
+            return
+        filter.find_nft()  # before anything is made
+        if self._bip is not None:
+            network.pools = [IpamPool(subnet=str(self._bip.network), gateway=str(self._bip.ip))]
+        elif not network.pools:
+            network.pools = [self._free_pool(kernel, 4)]
+        network.options = {
+            "com.docker.network.bridge.default_bridge": "true",
+            options.ICC: "true",
+            options.MASQUERADE: "true",
+            options.HOST_BINDING: "0.0.0.0",
+            options.BRIDGE_NAME: network.bridge,
+            options.MTU: "1500",
+        }
+
+    def _bridged(self) -> list[Network]:
+        return [network for network in self.store.networks() if network.bridge]
+
+    def sweep(self, live: Mapping[str, Collection[str]]) -> None:
+        """After a crash: release every endpoint but those of ``live`` (container: names of its networks); stray cables
+        are deleted."""
+        names = {network.id: network.name for network in self.store.networks()}
+        unfinished = self.store.unfinished()
+        for endpoint in self.store.endpoints():
+            lives = names[endpoint.network] in live.get(endpoint.container, ())
+            if not lives or (endpoint.network, endpoint.container) in unfinished:
+                self._release([endpoint])
+        with self._lock, Netlink() as kernel:
+            leased = {endpoint.link for endpoint in self.store.endpoints()}
+            for network in self._bridged():
+                if kernel.find(network.bridge) is not None:
+                    bridge.delete_cables(kernel, set(kernel.ports(network.bridge)) - leased)
+
+    def close(self) -> None:
+        """Leave the host as it was: no link, no packet filter, forwarding as before. Containers lose the network.
+
+        The networks are still on record: the next :meth:`open` makes them again.
+        """
+        self._release(self.store.endpoints())
+        with self._lock, Netlink() as kernel:
+            if self._bridged():
+                self.filter.unload()
+            for network in self._bridged():
+                bridge.unmake(kernel, network.bridge)
+
+    # --------------------------------------------------------------------------------------------------- packet filter
+
+    def mend_filter(self) -> bool:
+        """Load the rules again if somebody else took them away (a firewall's reload). True when it was so."""
+        with self._lock:
+            if not self._bridged() or not self.filter.damaged():
+                return False
+            self._load_filter()
+            return True
+
+    def _load_filter(self) -> None:
+        if not self._bridged():
+            return
+        elements = [element for network in self._bridged() for element in filter.of_network(network)]
+        by_container: dict[str, list[Endpoint]] = {}
+        for endpoint in self.store.endpoints():
+            by_container.setdefault(endpoint.container, []).append(endpoint)
+        for container, endpoints in by_container.items():
+            elements += self._elements(endpoints, self._publications.get(container, []))
+        self.filter.load(elements)
+
+    def _elements(self, endpoints: Sequence[Endpoint], publications: Sequence[Publication]) -> list[Element]:
+        found = [element for endpoint in endpoints for element in filter.of_endpoint(endpoint)]
+        return [*found, *ports.elements(publications, sandbox.way_out(endpoints))]
+
+    def _change_filter(self, before: Sequence[Element], after: Sequence[Element]) -> None:
+        gone = [element for element in before if element not in after]
+        new = [element for element in after if element not in before]
+        if gone or new:
+            self.filter.change(gone, new)
+
+    # -------------------------------------------------------------------------------------------------------- networks
+
+    def all(self) -> list[Network]:
+        """Every network, the oldest first."""
+        return self.store.networks()
+
+    def get(self, name: str) -> Network:
+        """By name, id, or the beginning of an id. Raises NoSuchNetwork, InvalidInput (several begin so)."""
+        networks = self.store.networks()
+        for network in networks:
+            if name in (network.name, network.id):
+                return network
+        found = [network for network in networks if name and network.id.startswith(name)]
+        if len(found) > 1:
+            raise InvalidInput(f"network {name} is ambiguous ({len(found)} matches found based on ID prefix)")
+        if not found:
+            raise NoSuchNetwork(name)
+        return found[0]
+
+    @property
+    def default(self) -> Network:
+        """The network of whoever asks for none."""
+        return self.get("bridge")
+
+    def create(self, asked: NetworkCreate) -> Network:
+        """A new network. Raises InvalidInput, Conflict, Forbidden and NotFound in Docker's words."""
+        network = self._check(asked)
+        with self._lock, Netlink() as kernel:
+            if any(network.name == other.name for other in self.store.networks()):
+                raise Conflict(f"network with name {network.name} already exists")
+            if network.driver == "bridge":
+                filter.find_nft()
+                network.bridge = network.options.get(options.BRIDGE_NAME) or f"br-{network.id[:12]}"
+                if kernel.find(network.bridge) is not None:
+                    raise Conflict(f"a link {network.bridge} exists: choose another name")
+            else:
+                child.check(kernel, network)
+            network.pools = self._pools_for(network, asked.ipam or Ipam(), kernel)
+            self.store.save(network)
+            try:
+                self._make(kernel, network)
+            except BaseException:
+                self._unmake(kernel, network)
+                raise
+        return network
+
+    def _check(self, asked: NetworkCreate) -> Network:
+        name, driver = asked.name, asked.driver or "bridge"
+        if not name.strip() or any(not character.isprintable() for character in name) or len(name) > 255:
+            raise InvalidInput(f"invalid name: {name!r}" if name else "invalid name: ")
+        if name in (*BUILT_IN, "default") or name.startswith("container:"):
+            raise Forbidden(f"operation is not permitted on predefined {name} network")
+        if driver in ("host", "null"):
+            raise Forbidden(f'only one instance of "{driver}" network is allowed')
+        if driver not in DRIVERS:
+            raise NotFound(f'plugin "{driver}" not found')
+        if asked.ipam and asked.ipam.driver not in ("", "default"):
+            raise NotFound(f'plugin "{asked.ipam.driver}" not found')
+        if asked.scope not in ("", "local") or asked.ingress or asked.config_only:
+            raise InvalidInput("only networks of this host can be made: scope local")
+        options.check(asked.options or {})
+        return Network(
+            id=secrets.token_hex(32),
+            name=name,
+            driver=driver,
+            created_ns=time.time_ns(),
+            internal=asked.internal,
+            attachable=asked.attachable,
+            enable_ipv6=bool(asked.enable_ipv6),
+            labels=asked.labels or {},
+            options=asked.options or {},
+        )
+
+    def _pools_for(self, network: Network, ipam: Ipam, kernel: Netlink) -> list[IpamPool]:
+        """The subnets that the user chose, and one that is free where none was chosen."""
+        asked = list(ipam.config or [])
+        pools = [pool_of(pool) for pool in asked]
+        versions = [pool.subnet.version for pool in pools]
+        if len(set(versions)) < len(versions):
+            raise Forbidden(f"{network.driver} driver doesn't support multiple subnets")
+        if 6 in versions and not network.enable_ipv6:
+            raise InvalidInput("an IPv6 subnet needs --ipv6")
+        taken = self._taken()
+        if any(pool.subnet.overlaps(other) for pool in pools for other in taken if _alike(pool, other)):
+            raise Forbidden("Pool overlaps with other one on this address space")
+        network.user_pools = bool(pools)
+        wanted = (4, 6) if network.enable_ipv6 else (4,)
+        free = [self._free_pool(kernel, version) for version in wanted if version not in versions]
+        return free + [_completed(*pair) for pair in zip(asked, pools, strict=True)]
+
+    def _taken(self) -> list[Subnet]:
+        return [pool_of(pool).subnet for network in self.store.networks() for pool in network.pools]
+
+    def _free_pool(self, kernel: Netlink, version: int) -> IpamPool:
+        ours = [network.bridge for network in self._bridged()]
+        here = kernel.networks(without=[*ours, self._default_bridge or ""])
+        subnet = choose(self._pools, [*here, *self._taken()], version)
+        return IpamPool(subnet=str(subnet), gateway=str(subnet[1]))
+
+    def _make(self, kernel: Netlink, network: Network) -> None:
+        if network.bridge:
+            if not self.filter.loaded:
+                self._load_filter()
+            self.filter.change((), filter.of_network(network))
+            bridge.make(kernel, network)
+
+    def _unmake(self, kernel: Netlink, network: Network) -> None:
+        self.store.delete(network)
+        if network.bridge:
+            bridge.unmake(kernel, network.bridge)
+            if self.filter.loaded:
+                self.filter.change(filter.of_network(network), ())
+            if not self._bridged():
+                self.filter.unload()
+
+    def remove(self, network: Network) -> None:
+        """Away with it. Raises Forbidden when containers are in it, or when it is one of the three."""
+        if network.name in BUILT_IN:
+            raise Forbidden(f"{network.name} is a pre-defined network and cannot be removed")
+        with self._lock, Netlink() as kernel:
+            self._unmake(kernel, network)
+
+    # ------------------------------------------------------------------------------------------------------- endpoints
+
+    def endpoints(self, container: str) -> list[Endpoint]:
+        """A container's places, in the order of joining."""
+        return self.store.endpoints(container=container, ready=True)
+
+    def members(self, network: Network) -> list[Endpoint]:
+        """Who is in a network."""
+        return self.store.endpoints(network=network.id, ready=True)
+
+    def connect(
+        self,
+        container: str,
+        pid: int,
+        wishes: Sequence[Wish],
+        publications: Iterable[Publication] | None = None,
+        free: bool = False,
+    ) -> list[Endpoint]:
+        """Give the network namespace of process ``pid`` an interface in each of these networks. All of it, or nothing.
+
+        ``publications`` replace those that the container has; ``free``: it may send under any address. Raises
+        Forbidden, InvalidInput (an address that cannot be had), MinidockError (none is free), SystemCallFailed.
+        """
+        before = self.endpoints(container)
+        self._check_new(before, wishes)
+        made: list[Endpoint] = []
+        try:
+            with Netlink() as kernel:
+                for wish, interface in zip(wishes, _interfaces(before), strict=False):
+                    made.append(self.store.take(container, wish, interface, bool(wish.network.bridge), free))
+                    driver = bridge if wish.network.bridge else child
+                    driver.plug(kernel, wish.network, made[-1], pid)
+            with self._lock:
+                old = self._elements(before, self._publications.get(container, []))
+                if publications is not None:
+                    self._publications[container] = list(publications)
+                    self.store.publish(container, self._publications[container])
+                everyone = [*before, *made]
+                self._open_loopback(container, everyone)
+                self._change_filter(old, self._elements(everyone, self._publications.get(container, [])))
+            sandbox.inside(pid, partial(sandbox.configure, made, everyone))
+            for endpoint in made:
+                self.store.ready(endpoint)
+        except BaseException:
+            self._release(made)
+            raise
+        return made
+
+    def _check_new(self, before: Sequence[Endpoint], wishes: Sequence[Wish]) -> None:
+        there = {endpoint.network for endpoint in before}
+        for wish in wishes:
+            if wish.network.id in there:
+                raise Forbidden(f"the container is in network {wish.network.name} already")
+
+    def _open_loopback(self, container: str, endpoints: Sequence[Endpoint]) -> None:
+        """The host's own 127.0.0.1 may lead over this bridge; what guards that is in the packet filter."""
+        target = sandbox.way_out(endpoints)
+        if target is None or not target.link or not ports.reaches_loopback(self._publications.get(container, [])):
+            return
+        link = self.store.network(target.network).bridge
+        syscalls.write_file(f"/proc/sys/net/ipv4/conf/{link}/route_localnet", "1")
+
+    def disconnect(self, container: str, network: Network, pid: int | None) -> None:
+        """Unplug the container from one network, while it runs (``pid``) or not; its address is free."""
+        all_of_it = self.endpoints(container)
+        gone = [endpoint for endpoint in all_of_it if endpoint.network == network.id]
+        others = [endpoint for endpoint in all_of_it if endpoint not in gone]
+        self._release(gone)
+        for endpoint in gone if pid is not None else ():
+            sandbox.inside(pid, partial(sandbox.unplug, endpoint.interface, others))  # type: ignore[arg-type]
+
+    def leave(self, container: str) -> None:
+        """The container has ended: its cables, addresses and published ports are nobody's. No error when it has none."""
+        self._release(self.store.endpoints(container=container))
+
+    def publications(self) -> dict[str, list[Publication]]:
+        """By container."""
+        with self._lock:
+            return dict(self._publications)
+
+    def _release(self, gone: Sequence[Endpoint]) -> None:
+        """In this order: nobody may get an address while the old owner can still use it."""
+        if not gone:
+            return
+        with Netlink() as kernel:
+            for endpoint in gone:
+                if endpoint.link:
+                    bridge.unplug(kernel, endpoint)
+        with self._lock:
+            for container in {endpoint.container for endpoint in gone}:
+                before = self.store.endpoints(container=container)
+                after = [endpoint for endpoint in before if endpoint not in gone]
+                published = self._publications.get(container, [])
+                for endpoint in gone:
+                    self.store.release(endpoint)
+                if not after and published:
+                    self._publications.pop(container, None)
+                    self.store.publish(container, [])
+                if self.filter.loaded:
+                    self._change_filter(self._elements(before, published), self._elements(after, published))
+
+
+def _interfaces(before: Sequence[Endpoint]) -> Iterable[str]:
+    taken = {endpoint.interface for endpoint in before}
+    return (name for name in (f"eth{number}" for number in count()) if name not in taken)
+
+
+def _alike(pool: Pool, other: Subnet) -> bool:
+    return pool.subnet.version == other.version
+
+
+def _completed(asked: IpamPool, pool: Pool) -> IpamPool:
+    """What inspect shows: the gateway, though nobody chose it."""
+    return IpamPool(
+        subnet=str(pool.subnet),
+        ip_range=asked.ip_range,
+        gateway=str(pool.gateway.ip),
+        auxiliary_addresses=asked.auxiliary_addresses,
+    )
