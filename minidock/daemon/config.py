@@ -31,6 +31,7 @@ class Config:
     log_level: str = "info"
     bridge: str = "minidock0"
     bip: str = ""
+    default_address_pools: list[str] = field(default_factory=list)
     group: str = "minidock"
     insecure_registries: list[str] = field(default_factory=list)
     registry_mirrors: list[str] = field(default_factory=list)
@@ -66,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     add("-l", "--log-level", choices=LOG_LEVELS)
     add("--bridge", metavar="NAME", help='the default network\'s bridge (minidock0), or "none"')
     add("--bip", metavar="CIDR", help="the bridge's address and the network's size, such as 172.20.0.1/16 (a free one)")
+    pools = "where new networks' subnets come from, such as base=10.10.0.0/16,size=24"
+    add("--default-address-pool", dest="default_address_pools", action="append", metavar="POOL", help=pools)
     add("-G", "--group", help="who besides root may use the unix socket (minidock)")
     add("--insecure-registry", dest="insecure_registries", action="append", metavar="HOST[:PORT] or CIDR")
     add("--registry-mirror", dest="registry_mirrors", action="append", metavar="URL", help="a mirror of Docker Hub")
@@ -96,12 +99,22 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for option, value in document.items():
         name, default = defaults[option]
+        value = _pools(value) if name == "default_address_pools" else value
         wanted = str if isinstance(default, Path) else type(default)
         texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
         if type(value) is not wanted or not texts:
             raise InvalidInput(f"{path}: {option} must be a {'list of strings' if wanted is list else wanted.__name__}")
         said[name] = value
     return said
+
+
+def _pools(value: Any) -> Any:
+    """The file says ``{"base": …, "size": …}`` where the command line says ``base=…,size=…``, as with Docker."""
+    if not isinstance(value, list):
+        return value
+    return [
+        ",".join(f"{key}={word}" for key, word in item.items()) if isinstance(item, dict) else item for item in value
+    ]
 
 
 def _option(name: str) -> str:

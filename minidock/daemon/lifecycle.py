@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from minidock.containers.control import Exit, LaunchRequest, Shim
-from minidock.daemon import binds, creation, health, names, restarts, spec, story, surroundings
+from minidock.daemon import binds, creation, health, joining, names, restarts, spec, story, surroundings
 from minidock.daemon.container import Container
 from minidock.daemon.defaults import STOP_SIGNAL, STOP_TIMEOUT
 from minidock.daemon.engine import Engine
@@ -52,6 +52,7 @@ async def create(engine: Engine, request: ContainerCreate, name: str, explain: b
     config.hostname = config.hostname or spec.default_hostname(container_id, request.host_config)
     bundle = engine.bundle(container_id)
     host = creation.with_defaults(request.host_config)
+    networks = joining.asked(engine, request, host)
     mounts = binds.attached(config, host, bundle / "volumes")
     name = names.check(name) if name else names.invent(set(engine.names))
     engine.reserve_name(name, container_id)
@@ -71,6 +72,7 @@ async def create(engine: Engine, request: ContainerCreate, name: str, explain: b
             mounts=mounts,
             root=root,
             explain=explain,
+            networks=networks,
         )
         container = Container(record, bundle, engine.state_dir(container_id))
         await asyncio.to_thread(surroundings.make_volumes, engine, container)
@@ -123,6 +125,7 @@ async def _run(engine: Engine, container: Container) -> Shim:
     """Create the container in the kernel, connect it, let its program go."""
     record = container.record
     await asyncio.to_thread(surroundings.prepare, engine, container)
+    await asyncio.to_thread(joining.prepare, engine, container)
     document = spec.build(record, record.root, container.bundle, engine.namespace_of)
     (container.bundle / "config.json").write_bytes(oci.encode(document))
     request = LaunchRequest(
@@ -136,7 +139,7 @@ async def _run(engine: Engine, container: Container) -> Shim:
         explain=record.explain,
     )
     shim = container.shim = await engine.launcher.launch(request)
-    await surroundings.connect(engine, container, shim.init_pid)
+    await joining.connect(engine, container, shim.init_pid)
     await container.hand_over_streams(shim)
     with story.kept(container):
         await shim.start()
@@ -154,7 +157,7 @@ async def _start_failed(engine: Engine, container: Container, error: BaseExcepti
         # A shim whose container was never started ends, and removes it, when we let go.
         await container.shim.close()
         container.shim = None
-    await surroundings.disconnect(engine, container)
+    await joining.disconnect(engine, container)
     was_restarting = state.status == "restarting"
     state.status = "exited" if was_restarting else state.status
     engine.records.save(container.record)
@@ -189,7 +192,7 @@ async def _watch(engine: Engine, container: Container, shim: Shim) -> None:
             container.health_check.cancel()
         record_exit(engine, container, ended, may_go_on=not (engine.is_ending or container.removing))
         # Slow (the kernel waits for a grace period before a link is gone), so nobody waits for it.
-        container.cleaning = asyncio.create_task(surroundings.disconnect(engine, container))
+        container.cleaning = asyncio.create_task(joining.disconnect(engine, container))
         if container.record.state.status == "restarting":
             container.next_start = asyncio.create_task(_start_again(engine, container))
         elif container.record.host.auto_remove and not (container.removing or container.restarted_by_hand):

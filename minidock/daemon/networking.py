@@ -1,58 +1,194 @@
-"""The three networks that are always there: bridge, host, none; as the API shows them."""
+"""The verbs of ``/networks``, and networks as the API shows them."""
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
+from collections.abc import Callable
 
-from minidock import messages
+from minidock import messages, units
+from minidock.daemon import joining, net_files
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
-from minidock.errors import NoSuchNetwork
-
-BUILT_IN = ("bridge", "host", "none")
-
-
-def network_id(engine: Engine, name: str) -> str:
-    """64 hex digits that stay the same as long as the data root does."""
-    return hashlib.sha256(f"{engine.config.data_root}:{name}".encode()).hexdigest()
+from minidock.errors import Forbidden, InvalidInput, MinidockError
+from minidock.messages import EndpointSettings
+from minidock.networks import Endpoint, Network
+from minidock.networks.store import BUILT_IN
 
 
-def find(engine: Engine, name: str) -> str:
-    """The network's name, from its name or the beginning of its id. Raises NoSuchNetwork."""
-    for candidate in BUILT_IN:
-        if candidate == name or (len(name) >= 4 and network_id(engine, candidate).startswith(name)):
-            return candidate
-    raise NoSuchNetwork(name)
-
-
-def describe(engine: Engine, name: str) -> messages.Network:
-    """``GET /networks/ID``."""
-    network = messages.Network(name=name, id=network_id(engine, name), driver="null" if name == "none" else name)
-    if name == "bridge" and engine.bridge is not None:
-        pool = messages.IpamPool(subnet=str(engine.bridge.subnet), gateway=str(engine.bridge.gateway))
-        network.ipam = messages.Ipam(config=[pool])
-        network.options = {"com.docker.network.bridge.name": engine.config.bridge}
-    for container in engine.containers.values():
-        end = endpoints(engine, container).get(name)
-        if end is not None and container.record.running:
-            network.containers[container.id] = messages.NetworkContainer(
-                name=container.name,
-                endpoint_id=end.endpoint_id,
-                mac_address=end.mac_address,
-                ipv4_address=f"{end.ip_address}/{end.ip_prefix_len}" if end.ip_address else "",
-            )
+async def create(engine: Engine, asked: messages.NetworkCreate) -> Network:
+    """``POST /networks/create``. Raises InvalidInput, Conflict, Forbidden, NotFound."""
+    network = await asyncio.to_thread(engine.networks.create, asked)
+    joining.tell(engine, network, "create")
     return network
 
 
-def endpoints(engine: Engine, container: Container) -> dict[str, messages.EndpointSettings]:
-    """The networks that a container is in, with its address there while it runs."""
-    mode, address = container.record.host.network_mode, container.record.address
-    if mode not in BUILT_IN:
-        return {}
-    end = messages.EndpointSettings(network_id=network_id(engine, mode))
+async def remove(engine: Engine, network: Network) -> None:
+    """``DELETE /networks/ID``. Raises Forbidden when somebody is in it."""
+    await asyncio.to_thread(engine.networks.remove, network)
+    joining.tell(engine, network, "destroy")
+
+
+async def prune(engine: Engine, wanted: Callable[[Network], bool]) -> list[str]:
+    """Remove those that are ``wanted`` gone and that no container, running or not, is to be in; returns their names."""
+    used = {name for container in engine.containers.values() for name in joining.wanted(container.record)}
+    gone = []
+    for network in engine.networks.all():
+        if network.name not in (*BUILT_IN, *used) and wanted(network):
+            try:
+                await remove(engine, network)
+            except Forbidden:
+                continue  # somebody has just joined
+            gone.append(network.name)
+    engine.events.publish("network", "prune", "", reclaimed="0")
+    return gone
+
+
+async def connect(engine: Engine, network: Network, container: Container, settings: EndpointSettings) -> None:
+    """``POST /networks/ID/connect``: now, if the container runs, and at each start. Raises Forbidden, InvalidInput."""
+    async with container.lock:
+        record = container.record
+        _check_can_change(network, container)
+        joining.check(network, settings)
+        present = joining.wanted(record)
+        if network.name in present:
+            raise Forbidden(f"endpoint with name {record.name} already exists in network {network.name}")
+        if record.running:
+            wish = joining.wish(network, settings)
+            free = joining.is_free(record)
+            await asyncio.to_thread(engine.networks.connect, record.id, record.state.pid, [wish], free=free)
+        record.networks = present | {network.name: settings}
+        engine.records.save(record)
+        await _has_changed(engine, container)
+    joining.tell(engine, network, "connect", container=record.id)
+
+
+async def disconnect(engine: Engine, network: Network, container: Container) -> None:
+    """``POST /networks/ID/disconnect``. Raises Forbidden."""
+    async with container.lock:
+        record = container.record
+        if network.name == "host" or record.host.network_mode == "host":
+            raise InvalidInput("container cannot be disconnected from host network or connected to host network")
+        present = joining.wanted(record)
+        if network.name not in present:
+            raise Forbidden(f"container {record.id} is not connected to network {network.name}")
+        # The record first: killed in between, the next daemon finds an endpoint that nobody wants, and sweeps it.
+        record.networks = {name: settings for name, settings in present.items() if name != network.name}
+        if not record.networks:
+            record.host.network_mode = "none"
+        engine.records.save(record)
+        pid = record.state.pid if record.running else None
+        await asyncio.to_thread(engine.networks.disconnect, record.id, network, pid)
+        await _has_changed(engine, container)
+    joining.tell(engine, network, "disconnect", container=record.id)
+
+
+async def _has_changed(engine: Engine, container: Container) -> None:
     if container.record.running:
-        end.endpoint_id = hashlib.sha256(f"{container.id}:{mode}".encode()).hexdigest()
-    if address is not None:
-        end.ip_address, end.ip_prefix_len = address.address, address.prefix
-        end.gateway, end.mac_address = address.gateway, address.mac
-    return {mode: end}
+        await asyncio.to_thread(net_files.write, engine, container)
+
+
+def _check_can_change(network: Network, container: Container) -> None:
+    mode = container.record.host.network_mode
+    if network.name == "host":
+        raise InvalidInput("container cannot be disconnected from host network or connected to host network")
+    if mode == "host" or mode.startswith("container:"):
+        raise InvalidInput(
+            "container sharing network namespace with another container or host cannot be "
+            "connected to any other network"
+        )
+    if network.name == "none":
+        raise InvalidInput(
+            "container cannot be connected to multiple networks with one of the networks in private (none) mode"
+        )
+
+
+def describe(engine: Engine, network: Network) -> messages.Network:
+    """``GET /networks/ID``."""
+    return messages.Network(
+        name=network.name,
+        id=network.id,
+        created=units.format_rfc3339(network.created_ns),
+        driver=network.driver,
+        enable_ipv6=network.enable_ipv6,
+        ipam=messages.Ipam(options={}, config=network.pools),
+        internal=network.internal,
+        attachable=network.attachable,
+        containers=_members(engine, network),
+        options=network.options,
+        labels=network.labels,
+    )
+
+
+def _members(engine: Engine, network: Network) -> dict[str, messages.NetworkContainer]:
+    if network.name in ("host", "none"):
+        there = [item for item in engine.containers.values() if item.record.running]
+        return {
+            item.id: messages.NetworkContainer(name=item.name)
+            for item in there
+            if item.record.host.network_mode == network.name
+        }
+    return {
+        endpoint.container: messages.NetworkContainer(
+            name=engine.containers[endpoint.container].name,
+            endpoint_id=endpoint.id,
+            mac_address=endpoint.mac,
+            ipv4_address=endpoint.ipv4,
+            ipv6_address=endpoint.ipv6,
+        )
+        for endpoint in engine.networks.members(network)
+        if endpoint.container in engine.containers
+    }
+
+
+def endpoints(engine: Engine, container: Container) -> dict[str, EndpointSettings]:
+    """The networks that a container is in, or is to be in, as inspect shows them: with its addresses while it runs."""
+    mode = container.record.host.network_mode
+    if mode in ("host", "none"):
+        return {mode: EndpointSettings(network_id=engine.networks.get(mode).id)}
+    joined = {endpoint.network: endpoint for endpoint in engine.networks.endpoints(container.id)}
+    known = {network.name: network for network in engine.networks.all()}
+    found = {}
+    for name, settings in joining.wanted(container.record).items():
+        network = known.get(name)
+        found[name] = _settings(container, settings, network, joined.get(network.id) if network else None)
+    return found
+
+
+def _settings(
+    container: Container, asked: EndpointSettings, network: Network | None, endpoint: Endpoint | None
+) -> EndpointSettings:
+    shown = EndpointSettings(
+        ipam_config=asked.ipam_config,
+        links=asked.links,
+        aliases=asked.aliases,
+        driver_opts=asked.driver_opts,
+        gw_priority=asked.gw_priority,
+        mac_address=asked.mac_address,
+    )
+    if network is not None:
+        shown.network_id = network.id
+        shown.dns_names = None if network.is_default else names(container, asked)
+    if endpoint is not None:
+        shown.endpoint_id, shown.mac_address = endpoint.id, endpoint.mac
+        shown.gateway, shown.ipv6_gateway = endpoint.gateway4, endpoint.gateway6
+        for address in endpoint.addresses:
+            length = address.network.prefixlen
+            if address.version == 4:
+                shown.ip_address, shown.ip_prefix_len = str(address.ip), length
+            else:
+                shown.global_ipv6_address, shown.global_ipv6_prefix_len = str(address.ip), length
+    return shown
+
+
+def names(container: Container, settings: EndpointSettings) -> list[str]:
+    """What a container is called in a network, the best name first: its name, aliases, short id, hostname."""
+    found = [container.name, *(settings.aliases or []), container.id[:12], container.record.config.hostname]
+    return list(dict.fromkeys(name for name in found if name))
+
+
+def until(text: str, now_ns: int) -> int:
+    """The moment before which a network must have been made to be pruned. Raises InvalidInput in Docker's words."""
+    try:
+        return units.parse_time(text, now_ns)
+    except MinidockError:
+        raise InvalidInput(f'failed to parse value as time or duration: "{text}"') from None

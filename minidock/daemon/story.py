@@ -14,6 +14,7 @@ from minidock.containers.steps import Step
 from minidock.containers.steps.step import Where
 from minidock.daemon.container import Container
 from minidock.errors import InvalidInput, NotFound
+from minidock.networks import Network
 
 
 @contextmanager
@@ -36,14 +37,14 @@ def kept(container: Container) -> Iterator[None]:
 class PlugIn(Step, frozen=True):
     """What the daemon does between create and start; it is in the story, not in the plan."""
 
-    bridge: str
+    networks: list[str]
     man = "veth(4), bridge(8), nft(8)"
     why = "a virtual cable: one end is the container's eth0, the other is plugged into the host's bridge"
     where: ClassVar[Where] = "daemon"
 
     @property
     def title(self) -> str:
-        return f"Plug the network namespace into the bridge {self.bridge}"
+        return f"Plug the network namespace into {' and '.join(self.networks)}"
 
 
 _connecting: ContextVar[str] = ContextVar("_connecting", default="")
@@ -51,7 +52,7 @@ _connecting: ContextVar[str] = ContextVar("_connecting", default="")
 
 
 @contextmanager
-def of_the_network(container: Container, bridge: str) -> Iterator[None]:
+def of_the_network(container: Container, networks: list[Network]) -> Iterator[None]:
     """Inside, the calls of this task belong to the container's story; those of other tasks do not."""
     if not container.record.explain:
         yield
@@ -59,10 +60,15 @@ def of_the_network(container: Container, bridge: str) -> Iterator[None]:
     token = _connecting.set(container.id)
     try:
         with explain.record(container.state_dir / EXPLAIN, lambda: _connecting.get() == container.id) as told:
-            told(PlugIn(bridge))
+            told(PlugIn([_named(network) for network in networks]))
             yield
     finally:
         _connecting.reset(token)
+
+
+def _named(network: Network) -> str:
+    where = f"the bridge {network.bridge}" if network.bridge else f"a {network.driver}"
+    return f"{where} (network {network.name})"
 
 
 def tell(container: Container, form: str, colour: bool) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import stat
@@ -11,8 +10,6 @@ from pathlib import Path
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.errors import InvalidInput
-
-log = logging.getLogger(__name__)
 
 
 def prepare(engine: Engine, container: Container) -> None:

@@ -5,8 +5,8 @@ into a bridge, a switch made of software, whose own address is the containers' g
 like anybody's, and leave the host under the host's address (masquerade).
 
 Read in this order: ``networks`` (the whole), ``store`` (what is remembered), ``addresses`` (who gets which), ``bridge``
-and ``child`` (the drivers), ``netlink`` (what is asked of the kernel), ``sandbox`` (inside the container), ``filter`` (the
-packet filter), ``ports``, ``forwarding``, ``files``.
+and ``child`` (the drivers), ``netlink`` (what is asked of the kernel), ``sandbox`` (inside the container), ``filter``
+(the packet filter), ``ports``, ``forwarding``, ``files``.
 """
 
 from minidock.networks.networks import Networks

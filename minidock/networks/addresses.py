@@ -102,7 +102,7 @@ def _part(text: str, subnet: Subnet) -> Subnet:
         part = ip_network(text or subnet, strict=False)
     except ValueError:
         raise InvalidInput(f"invalid ip-range {text}: write a network, like 10.0.0.128/25") from None
-    if part.version != subnet.version or int(part[0]) not in range(int(subnet[0]), int(subnet[-1]) + 1):
+    if part.version != subnet.version or part[0] not in subnet:
         raise InvalidInput(f"no matching subnet for range {text}")
     return part
 
@@ -149,7 +149,7 @@ def choose(pools: Iterable[tuple[Subnet, int]], in_use: Iterable[Subnet], versio
         if base.version != version:
             continue
         for candidate in _subnets(base, size):
-            if not any(candidate.overlaps(network) for network in in_use):  # type: ignore[arg-type]
+            if not any(candidate.overlaps(network) for network in in_use):
                 return candidate
     raise NotFound(
         f"could not find an available, non-overlapping IPv{version} address pool among the defaults "

@@ -24,7 +24,8 @@ def make(kernel: Netlink, network: Network) -> None:
     if found is None:
         kernel.add_bridge(name, mac(name), options.mtu(network))
     elif found.kind != "bridge" or found.mac != mac(name):
-        raise Conflict(f"a link {name} exists that is not ours: choose another name")
+        how = f"--bridge, or --opt {options.BRIDGE_NAME}"
+        raise Conflict(f"a link {name} exists that is not ours: choose another name with {how}")
     sandbox.ignore_router_announcements(name)
     wanted = [pool.gateway for version in (4, 6) if (pool := network.pool(version)) is not None]
     there = kernel.addresses(name)

@@ -1,7 +1,7 @@
 """The drivers macvlan and ipvlan: a second identity of one of the host's own links, straight into a container.
 
-No bridge, no packet filter and no address translation: the container is a neighbour in the host's own network, where the
-gateway is somebody else's. By the kernel's design it can talk to everybody there but to the host itself.
+No bridge, no packet filter and no address translation: the container is a neighbour in the host's own network, where
+the gateway is somebody else's. By the kernel's design it can talk to everybody there but to the host itself.
 """
 
 from __future__ import annotations

@@ -29,17 +29,21 @@ ff02::2\tip6-allrouters
 """
 
 
-def hosts(name: str, domain: str, address: str | None, extra: Iterable[tuple[str, str]] = ()) -> str:
-    """``/etc/hosts``: the local names, then ``extra`` (name, address), then the container's own.
+def hosts(
+    name: str,
+    domain: str,
+    addresses: Iterable[str],
+    extra: Iterable[tuple[str, str]] = (),
+    local: str | None = None,
+) -> str:
+    """``/etc/hosts``: the ``local`` names, then ``extra`` (name, address), then the container's own.
 
-    ``address`` None: the container has none, so its name is not listed. Raises ``InvalidInput`` for a name or address
-    that is none: a newline in one would be a line of its own.
+    Raises ``InvalidInput`` for a name or address that is none: a newline in one would be a line of its own.
     """
     lines = [f"{_address(where)}\t{_name(what)}\n" for what, where in extra]
-    if address is not None:
-        full = f"{_name(f'{name}.{domain}')} " if domain else ""
-        lines.append(f"{_address(address)}\t{full}{_name(name)}\n")
-    return _LOCAL + "".join(lines)
+    full = f"{_name(f'{name}.{domain}')} " if domain else ""
+    lines += [f"{_address(address)}\t{full}{_name(name)}\n" for address in addresses]
+    return (_LOCAL if local is None else local) + "".join(lines)
 
 
 def hostname(name: str) -> str:

@@ -1,18 +1,18 @@
 """The packet filter's part: who may talk to whom, and under which address. nft(8).
 
 One set of rules that never changes, however many networks, containers and published ports there are: the rules look
-into sets and maps, and only *their* elements come and go. All of it is in two tables, one that sees packets on their way
-through the host (``inet``) and one that sees frames as they enter a bridge (``bridge``).
+into sets and maps, and only *their* elements come and go. All of it is in two tables, one that sees packets on their
+way through the host (``inet``) and one that sees frames as they enter a bridge (``bridge``).
 
 The story of a packet, in the order of the hooks:
 
 - from a container: ``bridge … guard``: has it the sender's own MAC and IP address? (anti-spoofing)
 - ``prerouting``: is it for a published port of this host? Then its destination becomes the container (``publish``);
-  what the host itself sends passes ``output`` instead. A bridge whose ports are published on 127.0.0.1 needs the setting
-  ``route_localnet``, with which the kernel would let its containers reach the *host's* 127.0.0.1: ``loopback`` forbids.
+  what the host itself sends passes ``output`` instead. A bridge whose ports are published on 127.0.0.1 needs the
+  setting ``route_localnet``, with which its containers would reach the *host's* 127.0.0.1: ``loopback`` forbids.
 - ``forward``: within a network, out into the world, in to published ports, in as an answer: yes. All else: no.
-- ``postrouting``: on its way out a packet gets the host's address (masquerade); so do those whose answer would otherwise
-  not pass here again: a container's to a neighbour's published port, and the host's from its 127.0.0.1.
+- ``postrouting``: on its way out a packet gets the host's address (masquerade); so do those whose answer would not pass
+  here again: a container's to a neighbour's published port, and the host's from its 127.0.0.1.
 
 A table of our own cannot overrule another's drop: a packet has to be accepted by *every* chain on its way. On a host
 where Docker runs, its ``FORWARD`` chain drops what it does not know; it leaves a chain ``DOCKER-USER`` to others, where
@@ -164,7 +164,7 @@ class Filter:
         return bool(self._shown)
 
     def load(self, elements: Iterable[Element]) -> None:
-        """Put the tables in place, instead of older ones: nft does all of it or nothing. Raises KernelFeatureMissing."""
+        """Put the tables in place, instead of older ones, all or nothing. Raises KernelFeatureMissing."""
         _nft(self._removal() + RULES.format(name=self.name) + self._script("add", elements))
         self._shown = self._show()
 

@@ -1,7 +1,7 @@
 """Whether this host forwards packets at all: two settings that have to be 1, and were perhaps 0 before.
 
-The old values must outlive the daemon, but not the host's next start, and several daemons with bridges of their own must
-agree on them. So they are noted where all that holds by itself: in the aliases of the bridges, which ``ip link`` shows.
+The old values must outlive the daemon, but not the host's next start, and several daemons with bridges of their own
+must agree on them. So they are noted where all that holds by itself: in the bridges' aliases, which ``ip link`` shows.
 """
 
 from __future__ import annotations
@@ -55,5 +55,5 @@ def _notes(kernel: Netlink) -> dict[str, dict[str, str]]:
     for link in kernel.bridges():
         if link.alias.startswith(_NOTE):
             entries = link.alias.removeprefix(_NOTE).split(", ")
-            found[link.name] = dict(entry.split(" was ") for entry in entries)  # type: ignore[misc]
+            found[link.name] = dict(entry.split(" was ") for entry in entries)
     return found

@@ -86,7 +86,9 @@ class Netlink:
         """A new bridge, up. A bridge without a fixed ``mac`` would take over that of whichever port is lowest."""
         size: dict[str, Any] = {"mtu": mtu} if mtu else {}
         shell = f"ip link add {name} address {mac}{f' mtu {mtu}' if mtu else ''} type bridge && ip link set {name} up"
-        self._ask("RTM_NEWLINK", name, shell, "link", "add", ifname=name, kind="bridge", address=mac, state="up", **size)
+        self._ask(
+            "RTM_NEWLINK", name, shell, "link", "add", ifname=name, kind="bridge", address=mac, state="up", **size
+        )
 
     def add_veth(self, name: str, bridge: str, peer: str, pid: int, peer_mac: str, mtu: int | None = None) -> None:
         """A cable: ``name`` here, up and plugged into ``bridge``; its other end, ``peer``, where ``pid`` lives."""

@@ -67,7 +67,7 @@ class Networks:
         self._publications: dict[str, list[Publication]] = {}
         self._lock = threading.RLock()
 
-    # ---------------------------------------------------------------------------------------- the daemon's start and end
+    # ------------------------------------------------------------------------------------- the daemon's start and end
 
     def open(self) -> None:
         """Make every network, or mend what is left of it; containers that are connected stay so.
@@ -83,6 +83,7 @@ class Networks:
                     bridge.make(kernel, network)
                 except MinidockError as error:
                     if network.is_default:
+                        self.filter.unload()
                         raise
                     log.warning("network %s: %s", network.name, error)
 
@@ -369,7 +370,7 @@ class Networks:
             sandbox.inside(pid, partial(sandbox.unplug, endpoint.interface, others))  # type: ignore[arg-type]
 
     def leave(self, container: str) -> None:
-        """The container has ended: its cables, addresses and published ports are nobody's. No error when it has none."""
+        """The container has ended: its cables, addresses and ports are nobody's. No error when it has none."""
         self._release(self.store.endpoints(container=container))
 
     def publications(self) -> dict[str, list[Publication]]:

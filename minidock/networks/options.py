@@ -1,4 +1,4 @@
-"""What ``network create --opt`` may say, as Docker names it; options that nobody knows are kept and ignored, as there."""
+"""What ``network create --opt`` may say, as Docker names it; what nobody knows is kept and ignored, as there."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Published ports: which port of the host leads to which of a container.
 
-The way from one to the other is the packet filter's (``filter``). But a port that the kernel hands on is not taken in the
-eyes of other programs, nor is it refused to us when another program has it. So each is also *reserved*: by a socket that
-is bound to it, as long as the container runs. For TCP that socket listens, and ``relay`` answers where no rule can.
+The way from one to the other is the packet filter's (``filter``). But a port that the kernel hands on is not taken in
+the eyes of other programs, nor is it refused to us when another program has it. So each is also *reserved*: by a socket
+that is bound to it, as long as the container runs. For TCP it listens, and ``relay`` answers where no rule can.
 """
 
 from __future__ import annotations
@@ -94,9 +94,7 @@ def _reserve(ask: Ask, default_ip: str, taken: Callable[[Publication], bool]) ->
             try:
                 for address in addresses:
                     wanted = found[0][0].host_port if found else number
-                    publication = Publication(
-                        host_ip=address, host_port=wanted, protocol=ask.protocol, port=ask.port
-                    )
+                    publication = Publication(host_ip=address, host_port=wanted, protocol=ask.protocol, port=ask.port)
                     if wanted and taken(publication):
                         raise MinidockError(f"Bind for {publication} failed: port is already allocated")
                     bound = opened.enter_context(bind(publication))

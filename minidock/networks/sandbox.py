@@ -83,7 +83,9 @@ def _set_ways_out(kernel: Netlink, endpoints: Sequence[Endpoint]) -> None:
 def way_out(endpoints: Sequence[Endpoint]) -> Endpoint | None:
     """The endpoint of the highest priority that has a gateway; of equals the first interface."""
     able = [endpoint for endpoint in endpoints if endpoint.gateway4 or endpoint.gateway6]
-    return max(able, key=lambda endpoint: (endpoint.priority, -int(endpoint.interface.removeprefix("eth"))), default=None)
+    return max(
+        able, key=lambda endpoint: (endpoint.priority, -int(endpoint.interface.removeprefix("eth"))), default=None
+    )
 
 
 def _ipv6(interface: str, wanted: bool) -> None:

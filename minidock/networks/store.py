@@ -234,7 +234,6 @@ class Store:
         rows = self._database.query("select network, container from endpoints where ready = 0")
         return {(row["network"], row["container"]) for row in rows}
 
-
     def publications(self) -> dict[str, list[Publication]]:
         """Which ports are published, by container."""
         rows = self._database.query("select * from publications")

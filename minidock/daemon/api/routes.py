@@ -70,7 +70,12 @@ ROUTES = (
     Route("DELETE", "/images/{name:.+}", images.remove),
     #
     Route("GET", "/networks", networks.listing),
+    Route("POST", "/networks/create", networks.create),
+    Route("POST", "/networks/prune", networks.prune),
     Route("GET", "/networks/{name}", networks.inspect),
+    Route("DELETE", "/networks/{name}", networks.remove),
+    Route("POST", "/networks/{name}/connect", networks.connect),
+    Route("POST", "/networks/{name}/disconnect", networks.disconnect),
 )
 
 # What Docker has and minidock has not, by name: 501 says so, where 404 would look like a client's mistake.
@@ -95,11 +100,6 @@ MISSING = (
     ("GET", "/images/search", "docker search"),
     ("POST", "/auth", "docker login"),
     ("GET", "/distribution/{name:.+}/json", "docker manifest"),
-    ("POST", "/networks/create", "docker network create"),
-    ("DELETE", "/networks/{name}", "docker network rm"),
-    ("POST", "/networks/{name}/connect", "docker network connect"),
-    ("POST", "/networks/{name}/disconnect", "docker network disconnect"),
-    ("POST", "/networks/prune", "docker network prune"),
     ("GET", "/volumes", "docker volume"),
     ("POST", "/volumes/create", "docker volume"),
     ("POST", "/volumes/prune", "docker volume"),

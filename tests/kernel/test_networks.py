@@ -1,4 +1,4 @@
-"""The default network on the real kernel: every test has a network namespace of its own as "the host"."""
+"""Networks on the real kernel: every test has a network namespace of its own as "the host"."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import partial
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_interface
 from pathlib import Path
 
 import pytest
@@ -22,9 +22,9 @@ from minidock.database import Database
 from minidock.errors import Conflict, KernelFeatureMissing, SystemCallFailed
 from minidock.kernel import syscalls
 from minidock.kernel.announce import Call, listen
-from minidock.networks import Bridge, nat
+from minidock.networks import Endpoint, Networks, Wish, filter
 from minidock.networks.netlink import Netlink
-from minidock.networks.sandbox import INTERFACE, inside
+from minidock.networks.sandbox import inside
 
 pytestmark = pytest.mark.root
 
@@ -51,6 +51,33 @@ def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(tmp_path / "minidock.db")
     yield database
     database.close()
+
+
+class Bridge(Networks):
+    """The networks of a daemon, as seen by a container in the default one."""
+
+    def __init__(self, database: Database, name: str, bip: str = "") -> None:
+        super().__init__(database, name, name, bip)
+
+    def join(self, container: str, pid: int) -> Endpoint:
+        """Connect to the default network."""
+        self.leave(container)
+        return self.connect(container, pid, [Wish(network=self.default)])[0]
+
+    @property
+    def gateway(self) -> str:
+        """The bridge's own address."""
+        return self.default.pools[0].gateway
+
+    @property
+    def subnet(self) -> str:
+        """The default network's."""
+        return self.default.pools[0].subnet
+
+
+def address(end: Endpoint) -> IPv4Address:
+    """A container's."""
+    return IPv4Address(ip_interface(end.ipv4).ip)
 
 
 @pytest.fixture
@@ -126,8 +153,8 @@ def world(spawn: Spawn) -> int:
 def test_a_container_has_an_address_and_a_gateway(bridge: Bridge, spawn: Spawn) -> None:
     """As Docker would give them, IPv6 off, and the gateway answers."""
     pid = spawn()
-    end = bridge.connect("a", pid)
-    assert (str(end.address), end.prefix, str(end.gateway)) == ("172.17.0.2", 16, "172.17.0.1")
+    end = bridge.join("a", pid)
+    assert (end.ipv4, end.gateway4) == ("172.17.0.2/16", "172.17.0.1")
     assert end.mac == "02:42:ac:11:00:02"
     shown = inside(pid, partial(ip, "-o", "addr"))
     assert "inet 172.17.0.2/16 brd 172.17.255.255 scope global eth0" in shown
@@ -141,7 +168,7 @@ def test_a_container_has_an_address_and_a_gateway(bridge: Bridge, spawn: Spawn) 
 def test_no_router_may_announce_itself(bridge: Bridge, spawn: Spawn) -> None:
     """Neither to the container nor to the host."""
     pid = spawn()
-    bridge.connect("a", pid)
+    bridge.join("a", pid)
     conf = Path("/proc/sys/net/ipv6/conf")
     assert (conf / "minidock0/accept_ra").read_text() == "0\n"
     assert inside(pid, (conf / "eth0/accept_ra").read_text) == "0\n"
@@ -151,16 +178,16 @@ def test_no_router_may_announce_itself(bridge: Bridge, spawn: Spawn) -> None:
 def test_two_containers_reach_each_other(bridge: Bridge, spawn: Spawn) -> None:
     """Through the bridge, under their own addresses."""
     one, other = spawn(), spawn()
-    bridge.connect("a", one)
-    end = bridge.connect("b", other)
+    bridge.join("a", one)
+    end = bridge.join("b", other)
     with listening(other) as server:
-        assert talk(one, server, str(end.address)) == "172.17.0.2"
+        assert talk(one, server, str(address(end))) == "172.17.0.2"
 
 
 def test_the_way_out_wears_the_hosts_address(bridge: Bridge, spawn: Spawn) -> None:
     """The world sees the host, and its answers find back."""
     outside, pid = world(spawn), spawn()
-    bridge.connect("a", pid)
+    bridge.join("a", pid)
     with listening(outside) as server:
         assert talk(pid, server, "198.51.100.2") == "198.51.100.1"
 
@@ -168,13 +195,13 @@ def test_the_way_out_wears_the_hosts_address(bridge: Bridge, spawn: Spawn) -> No
 def test_the_world_cannot_come_in(bridge: Bridge, spawn: Spawn) -> None:
     """Even when it knows the way; and it is our rule that stops it."""
     outside, pid = world(spawn), spawn()
-    end = bridge.connect("a", pid)
+    end = bridge.join("a", pid)
     inside(outside, partial(ip, "route", "add", str(bridge.subnet), "via", "198.51.100.1"))
     with listening(pid) as server:
         with pytest.raises(TimeoutError):
-            talk(outside, server, str(end.address), timeout=0.3)
-        subprocess.run(["nft", "flush", "chain", "ip", "minidock0", "forward"], check=True)
-        talk(outside, server, str(end.address))
+            talk(outside, server, str(address(end)), timeout=0.3)
+        subprocess.run(["nft", "flush", "chain", "inet", "minidock0", "forward"], check=True)
+        talk(outside, server, str(address(end)))
 
 
 def test_a_subnet_in_use_is_avoided(database: Database) -> None:
@@ -182,7 +209,6 @@ def test_a_subnet_in_use_is_avoided(database: Database) -> None:
     ip("addr", "add", "172.17.5.1/24", "dev", "lo")
     ip("route", "add", "172.18.0.0/17", "dev", "lo")
     bridge = Bridge(database, "minidock0")
-    assert bridge.subnet is None
     bridge.open()
     assert str(bridge.subnet) == "172.19.0.0/16"
     bridge.close()
@@ -190,12 +216,12 @@ def test_a_subnet_in_use_is_avoided(database: Database) -> None:
 
 def test_eight_at_once(bridge: Bridge, spawn: Spawn) -> None:
     """Eight threads connect eight containers: eight addresses, and no thread, process or descriptor remains."""
-    bridge.connect("first", spawn())
+    bridge.join("first", spawn())
     pids = [spawn() for _ in range(8)]
     descriptors, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
     with ThreadPoolExecutor(8) as pool:
-        ends = list(pool.map(lambda pid: bridge.connect(str(pid), pid), pids))
-    assert sorted(end.address for end in ends) == [IPv4Address(f"172.17.0.{number}") for number in range(3, 11)]
+        ends = list(pool.map(lambda pid: bridge.join(str(pid), pid), pids))
+    assert sorted(address(end) for end in ends) == [IPv4Address(f"172.17.0.{number}") for number in range(3, 11)]
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
     assert threading.active_count() == threads
 
@@ -203,25 +229,25 @@ def test_eight_at_once(bridge: Bridge, spawn: Spawn) -> None:
 def test_disconnected_is_unreachable_and_its_address_free(bridge: Bridge, spawn: Spawn) -> None:
     """At once, though the namespace and its end of the cable live on; a second time is no error."""
     old, neighbour, new, visitor = spawn(), spawn(), spawn(), spawn()
-    end = bridge.connect("old", old)
-    bridge.connect("neighbour", neighbour)
-    bridge.disconnect("old")
-    bridge.disconnect("old")
+    end = bridge.join("old", old)
+    bridge.join("neighbour", neighbour)
+    bridge.leave("old")
+    bridge.leave("old")
     with listening(old) as server, pytest.raises(OSError, match=r"timed out|No route"):
-        talk(neighbour, server, str(end.address), timeout=0.2)
-    assert bridge.connect("new", new).address == end.address
+        talk(neighbour, server, str(address(end)), timeout=0.2)
+    assert address(bridge.join("new", new)) == address(end)
     # By somebody who did not just learn that nobody answers there: the neighbour asks again only after a second.
-    bridge.connect("visitor", visitor)
+    bridge.join("visitor", visitor)
     with listening(new) as server:
-        talk(visitor, server, str(end.address))
+        talk(visitor, server, str(address(end)))
 
 
 def test_the_cable_goes_with_the_namespace(bridge: Bridge) -> None:
     """When nobody is left in the namespace the kernel removes both ends by itself."""
     with subprocess.Popen(["sleep", "1000"], preexec_fn=partial(syscalls.unshare, syscalls.CLONE_NEWNET)) as init:
-        bridge.connect("a", init.pid)
+        bridge.join("a", init.pid)
         init.kill()
-    bridge.disconnect("a")
+    bridge.leave("a")
     deadline = time.monotonic() + 10
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as events:
         events.bind((0, 1))  # RTMGRP_LINK: the kernel tells of every change of a link
@@ -239,41 +265,41 @@ def test_a_failed_connect_leaves_nothing(bridge: Bridge, spawn: Spawn) -> None:
     with subprocess.Popen(["true"]) as dead:
         pass
     with pytest.raises(SystemCallFailed, match="RTM_NEWLINK"):
-        bridge.connect("a", dead.pid)
+        bridge.join("a", dead.pid)
     assert links() == ["lo", "minidock0"]
-    assert str(bridge.connect("b", spawn()).address) == "172.17.0.2"
+    assert str(address(bridge.join("b", spawn()))) == "172.17.0.2"
 
 
 def test_a_second_eth0_is_refused_and_its_cable_removed(bridge: Bridge, spawn: Spawn) -> None:
     """A namespace that has an eth0 already keeps it."""
     pid = spawn()
-    first = bridge.connect("a", pid)
+    first = bridge.join("a", pid)
     with pytest.raises(SystemCallFailed, match="File exists"):
-        bridge.connect("b", pid)
+        bridge.join("b", pid)
     assert len(links()) == 3
     with socket.create_server(("0.0.0.0", 0)) as server:
-        assert talk(pid, server, str(bridge.gateway)) == str(first.address)
+        assert talk(pid, server, str(bridge.gateway)) == str(address(first))
 
 
 def test_the_next_daemon_finds_everything(bridge: Bridge, database: Database, spawn: Spawn) -> None:
     """After a crash: who lives stays connected, who is dead is swept, and so is a cable that nobody leases."""
     alive, dead, third = spawn(), spawn(), spawn()
-    kept = bridge.connect("alive", alive)
-    bridge.connect("dead", dead)
+    kept = bridge.join("alive", alive)
+    bridge.join("dead", dead)
     with Netlink() as kernel:
-        kernel.add_veth("vethlost", "minidock0", INTERFACE, third, "02:42:ac:11:00:09")
+        kernel.add_veth("vethlost", "minidock0", "eth0", third, "02:42:ac:11:00:09")
     ip("link", "add", "tap0", "type", "veth", "peer", "tap1")
     ip("link", "set", "tap0", "master", "minidock0")
     successor = Bridge(database, "minidock0")
     successor.open()
-    successor.sweep({"alive"})
+    successor.sweep({"alive": ["bridge"]})
     remaining = links()
     assert "vethlost" not in remaining
     assert "tap0" in remaining  # not ours
     assert len([name for name in remaining if name.startswith("veth")]) == 1
     with socket.create_server(("0.0.0.0", 0)) as server:
-        assert talk(alive, server, str(successor.gateway)) == str(kept.address)
-    assert str(successor.connect("new", third).address) == "172.17.0.3"
+        assert talk(alive, server, str(successor.gateway)) == str(address(kept))
+    assert str(address(successor.join("new", third))) == "172.17.0.3"
     ip("link", "del", "tap0")
 
 
@@ -286,8 +312,8 @@ def test_killed_at_any_moment(bridge: Bridge, database: Database, tmp_path: Path
             try:
                 own = Bridge(Database(tmp_path / "minidock.db"), "minidock0")
                 while True:
-                    own.connect("a", pid)
-                    own.disconnect("a")
+                    own.join("a", pid)
+                    own.leave("a")
                     inside(pid, partial(ip, "link", "del", "eth0"))
             finally:
                 os._exit(1)
@@ -296,11 +322,11 @@ def test_killed_at_any_moment(bridge: Bridge, database: Database, tmp_path: Path
         os.waitpid(child, 0)
         successor = Bridge(database, "minidock0")
         successor.open()
-        successor.sweep(set())
+        successor.sweep({})
         assert [name for name in links() if name.startswith("veth")] == []
-        assert str(successor.connect("b", pid).address) == "172.17.0.2"
-        successor.disconnect("b")
-        successor.sweep(set())
+        assert str(address(successor.join("b", pid))) == "172.17.0.2"
+        successor.leave("b")
+        successor.sweep({})
 
 
 def test_close_leaves_nothing(database: Database, spawn: Spawn) -> None:
@@ -308,7 +334,7 @@ def test_close_leaves_nothing(database: Database, spawn: Spawn) -> None:
     bridge = Bridge(database, "minidock0")
     bridge.open()
     assert IP_FORWARD.read_text() == "1\n"
-    bridge.connect("a", spawn())
+    bridge.join("a", spawn())
     bridge.close()
     bridge.close()
     assert links() == ["lo"]
@@ -330,7 +356,7 @@ def test_forwarding_lasts_as_long_as_the_last_bridge(database: Database, tmp_pat
 def test_opening_again_mends_what_is_missing(bridge: Bridge, spawn: Spawn) -> None:
     """Somebody flushed the packet filter and took the address; whoever is connected stays so."""
     pid, outside = spawn(), world(spawn)
-    bridge.connect("a", pid)
+    bridge.join("a", pid)
     subprocess.run(["nft", "flush", "ruleset"], check=True)
     ip("addr", "flush", "dev", "minidock0")
     bridge.open()
@@ -344,7 +370,7 @@ def test_another_subnet(bridge: Bridge, database: Database, spawn: Spawn) -> Non
     moved.open()
     assert "inet 10.66.0.1/24" in ip("addr", "show", "minidock0")
     assert "172.17" not in ip("addr", "show", "minidock0")
-    assert str(moved.connect("a", spawn()).address) == "10.66.0.2"
+    assert str(address(moved.join("a", spawn()))) == "10.66.0.2"
     reopened = Bridge(database, "minidock0")
     reopened.open()
     assert str(reopened.gateway) == "10.66.0.1"
@@ -364,7 +390,7 @@ def test_somebody_elses_link(database: Database, kind: str) -> None:
 def test_without_nft(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The error says how to get it, and nothing was made."""
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr(nat, "MORE_PLACES", "")
+    monkeypatch.setattr(filter, "MORE_PLACES", "")
     with pytest.raises(KernelFeatureMissing, match="apt install nftables"):
         Bridge(database, "minidock0").open()
     assert links() == ["lo"]
@@ -378,12 +404,12 @@ def test_a_listener_knows_for_whom(bridge: Bridge, spawn: Spawn) -> None:
 
     def connect(name: str, pid: int) -> None:
         container.set(name)
-        bridge.connect(name, pid)
+        bridge.join(name, pid)
 
     with listen(lambda call: told[container.get()].append(call.name)), ThreadPoolExecutor(2) as pool:
         list(pool.map(connect, "ab", pids))
     made = [name for name in told["a"] if name.startswith("RTM_")]
-    assert made == ["RTM_NEWLINK", "RTM_NEWADDR", "RTM_NEWLINK", "RTM_NEWROUTE"]
+    assert made == ["RTM_NEWLINK", "RTM_SETLINK", "RTM_NEWADDR", "RTM_NEWLINK", "RTM_NEWROUTE"]
     assert told["a"] == told["b"]
 
 
@@ -395,7 +421,7 @@ def test_what_is_announced_does_the_same_in_a_shell(database: Database, spawn: S
     bridge = Bridge(database, "minidock0")
     with listen(calls.append):
         bridge.open()
-        bridge.connect("a", pid)
+        bridge.join("a", pid)
     here = next(number for number, call in enumerate(calls) if call.name == "setns")
     for number, call in enumerate(calls):
         where = twin_host if number < here else twin

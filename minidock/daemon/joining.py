@@ -1,0 +1,186 @@
+"""A container and its networks: what it asks for at create, what it joins at start and leaves at its end.
+
+``Record.networks`` holds what was asked for, by the network's name. Where the container really is,
+with which addresses, :attr:`Engine.networks <minidock.daemon.engine.Engine>` knows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from ipaddress import IPv4Address, IPv6Address
+
+from minidock.daemon import net_files, spec, story
+from minidock.daemon.container import Container
+from minidock.daemon.engine import Engine
+from minidock.daemon.records import Record
+from minidock.errors import InvalidInput, MinidockError, NoSuchNetwork
+from minidock.messages import ContainerCreate, EndpointIpam, EndpointSettings, HostConfig
+from minidock.networks import Network, Wish
+from minidock.networks.addresses import check_mac
+
+log = logging.getLogger(__name__)
+
+_ALIAS = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
+
+
+def asked(engine: Engine, request: ContainerCreate, host: HostConfig) -> dict[str, EndpointSettings]:
+    """The networks of a new container: that of ``--network`` first, then the others by name.
+
+    A network need not exist before the start, as with Docker. Raises InvalidInput.
+    """
+    mode = host.network_mode
+    check_mode(request, host)
+    if mode in ("host", "none") or mode.startswith("container:"):
+        others = set(request.networking_config.endpoints_config) - {mode}
+        if others:
+            raise InvalidInput(f"conflicting options: cannot attach both {mode} and other networks: {sorted(others)}")
+        return {}
+    given = {_name(engine, key): value for key, value in request.networking_config.endpoints_config.items()}
+    first = _name(engine, mode)
+    settings = {first: given.pop(first, EndpointSettings())} | dict(sorted(given.items()))
+    settings[first].mac_address = settings[first].mac_address or request.mac_address or ""
+    for name, wanted in settings.items():
+        network = _find(engine, name)
+        if network is not None:
+            check(network, wanted)
+    return settings
+
+
+def check_mode(request: ContainerCreate, host: HostConfig) -> None:
+    """What makes no sense together; the words are Docker's. Raises InvalidInput."""
+    mode = host.network_mode
+    shares = mode.startswith("container:")
+    if mode == "container:":
+        raise InvalidInput("Invalid network mode: invalid container format container:<name|id>")
+    undefined = "can't be used with links. This would result in undefined behavior"
+    if mode == "host" and host.links:
+        raise InvalidInput(f"conflicting options: host type networking {undefined}")
+    for is_asked, what in (
+        (request.hostname, "hostname and the network mode"),
+        (host.links, f"container type network {undefined}"),
+        (host.dns, "dns and the network mode"),
+        (host.extra_hosts, "custom host-to-IP mapping and the network mode"),
+        (request.mac_address, "mac-address and the network mode"),
+        (host.port_bindings or host.publish_all_ports, "port publishing and the container type network mode"),
+        (request.exposed_ports, "port exposing and the container type network mode"),
+    ):
+        if shares and is_asked:
+            raise InvalidInput(f"conflicting options: {what}")
+
+
+def _name(engine: Engine, key: str) -> str:
+    """A network's name, of its name or id; ``default`` is the bridge."""
+    network = _find(engine, "bridge" if key == "default" else key)
+    return key if network is None else network.name
+
+
+def _find(engine: Engine, name: str) -> Network | None:
+    try:
+        return engine.networks.get(name)
+    except NoSuchNetwork:
+        return None
+
+
+def check(network: Network, settings: EndpointSettings) -> None:
+    """May a container be in this network in this way? Raises InvalidInput in Docker's words."""
+    ipam = settings.ipam_config or EndpointIpam()
+    if settings.aliases and network.is_default:
+        raise InvalidInput("network-scoped alias is supported only for containers in user defined networks")
+    for alias in settings.aliases or []:
+        if not _ALIAS.fullmatch(alias):
+            raise InvalidInput(f"invalid alias: {alias!r}")
+    for kind, text in ((IPv4Address, ipam.ipv4_address), (IPv6Address, ipam.ipv6_address)):
+        if text:
+            _check_address(network, kind, text)
+    if ipam.link_local_ips:
+        raise InvalidInput("link-local addresses cannot be chosen: the kernel does that")
+    if settings.mac_address:
+        check_mac(settings.mac_address)
+
+
+def _check_address(network: Network, kind: type[IPv4Address | IPv6Address], text: str) -> None:
+    try:
+        address = kind(text)
+    except ValueError:
+        raise InvalidInput(f"invalid {kind.__name__.removesuffix('Address')} address: {text}") from None
+    if network.is_default:
+        raise InvalidInput("user specified IP address is supported on user defined networks only")
+    pool = network.pool(address.version)
+    if not network.user_pools or pool is None:
+        raise InvalidInput(
+            "user specified IP address is supported only when connecting to networks with user configured subnets"
+        )
+    if address not in pool.subnet:
+        raise InvalidInput(f"Invalid address {address}: It does not belong to any of this network's subnets")
+
+
+def wanted(record: Record) -> dict[str, EndpointSettings]:
+    """The networks that a container joins at its start."""
+    mode = record.host.network_mode
+    if mode in ("host", "none") or mode.startswith("container:"):
+        return {}
+    return record.networks or {mode: EndpointSettings()}
+
+
+def wishes(engine: Engine, record: Record) -> list[Wish]:
+    """The same for :meth:`Networks.connect <minidock.networks.Networks.connect>`. Raises NoSuchNetwork."""
+    found = []
+    for name, settings in wanted(record).items():
+        network = engine.networks.get(name)
+        if not (network.is_default and not network.bridge):  # the daemon runs with --bridge none
+            found.append(wish(network, settings))
+    return found
+
+
+def wish(network: Network, settings: EndpointSettings) -> Wish:
+    """One of them."""
+    ipam = settings.ipam_config or EndpointIpam()
+    mac = check_mac(settings.mac_address) if settings.mac_address else ""
+    return Wish(network=network, ipv4=ipam.ipv4_address, ipv6=ipam.ipv6_address, mac=mac, priority=settings.gw_priority)
+
+
+def is_free(record: Record) -> bool:
+    """Who may change its own addresses (keepalived, a VPN) is not held to those that it was given."""
+    return "CAP_NET_ADMIN" in spec.capabilities(record.host)
+
+
+def prepare(engine: Engine, container: Container) -> None:
+    """Before the container is created: its networks are there, and so are hostname, hosts and resolv.conf.
+
+    Raises NoSuchNetwork, NoSuchContainer (``--network container:…``), InvalidInput.
+    """
+    wishes(engine, container.record)
+    net_files.write(engine, container)
+
+
+async def connect(engine: Engine, container: Container, pid: int) -> None:
+    """Plug the waiting init's network namespace into its networks."""
+    wanted = wishes(engine, container.record)
+    if not wanted:
+        return
+    free = is_free(container.record)
+    with story.of_the_network(container, [item.network for item in wanted]):
+        await asyncio.to_thread(engine.networks.connect, container.id, pid, wanted, free=free)
+    await asyncio.to_thread(net_files.write, engine, container)
+    for item in wanted:
+        tell(engine, item.network, "connect", container=container.id)
+
+
+async def disconnect(engine: Engine, container: Container) -> None:
+    """Give back what the container has of its networks."""
+    left = await asyncio.to_thread(engine.networks.endpoints, container.id)
+    try:
+        await asyncio.to_thread(engine.networks.leave, container.id)
+    except MinidockError as error:
+        log.warning("disconnecting %s: %s", container.name, error)
+    networks = {network.id: network for network in engine.networks.all()}
+    for endpoint in left:
+        if endpoint.network in networks:
+            tell(engine, networks[endpoint.network], "disconnect", container=container.id)
+
+
+def tell(engine: Engine, network: Network, action: str, **attributes: str) -> None:
+    """An event about a network."""
+    engine.events.publish("network", action, network.id, name=network.name, type=network.driver, **attributes)
