@@ -188,7 +188,7 @@ def test_ipv6_without_a_subnet_is_local_and_the_hosts_own() -> None:
     """RFC 4193: fd and 40 bits that another host will not have."""
     here, there = (choose([local_pool(seed)], [], 6) for seed in ("/var/lib/a", "/var/lib/b"))
     assert here != there
-    assert here.subnet_of(ip_network("fd00::/8"))
+    assert here.subnet_of(ip_network("fd00::/8"))  # type: ignore[arg-type]
     assert here.prefixlen == 64
 
 
