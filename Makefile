@@ -2,11 +2,12 @@
 
 BIN := .venv/bin
 
-.PHONY: help demo install uninstall test lint docs bench clean
+.PHONY: help demo install uninstall test test-guest lint docs bench clean
 
 help:
 	@echo "make demo      see a container come to life, step by step (does its own set-up)"
 	@echo "make test      the whole test suite (does its own set-up)"
+	@echo "make test-guest  the part of it about cgroups, in a virtual machine with pure cgroup v2"
 	@echo "make install   minidock, minidockd, minidock-runtime, minidock-registry and minidock-tiny in /usr/local/bin"
 	@echo "make lint      mypy --strict, ruff, import-linter"
 	@echo "make docs      the book, in docs/_build/html"
@@ -27,6 +28,13 @@ uninstall:
 test:
 	@.ci/setup test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# What the guest adds: the same test files as on this machine, on another kind of cgroups.
+GUEST_TESTS ?= tests/kernel/test_cgroups.py tests/kernel/test_cgroups_v2.py
+
+test-guest:
+	@.ci/setup guest
+	$(BIN)/python -m tests.guest $(GUEST_TESTS)
 
 lint:
 	@.ci/setup lint
