@@ -18,6 +18,7 @@
     │   ├── NoSuchContainer
     │   ├── NoSuchImage
     │   ├── NoSuchNetwork
+    │   ├── NoSuchVolume
     │   └── NoSuchExec
     ├── Conflict                  409   the name is taken, the container runs, the image is in use
     ├── NotModified               304   nothing to do: it is already so
@@ -139,6 +140,13 @@ class NoSuchNetwork(NotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"network {name} not found")
+
+
+class NoSuchVolume(NotFound):
+    """No volume has this name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"get {name}: no such volume")
 
 
 class NoSuchExec(NotFound):

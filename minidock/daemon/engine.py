@@ -14,7 +14,9 @@ from minidock.containers.control import Launcher
 from minidock.daemon.config import Config
 from minidock.daemon.container import Container
 from minidock.daemon.events import Events
+from minidock.daemon.host_mounts import HostMounts
 from minidock.daemon.records import Records
+from minidock.daemon.volumes import Holders, Volumes
 from minidock.database import Database
 from minidock.errors import Conflict, InvalidInput, NoSuchContainer
 from minidock.images.images import Images
@@ -35,6 +37,10 @@ class Engine:
             self.database, str(config.data_root), default_bridge, config.bip, config.default_address_pools
         )
         self.events = Events()
+        self.volumes = Volumes(config.data_root / "volumes", self.database)
+        self.holders = Holders()
+        self.host_mounts = HostMounts(launcher.pid)
+        self.pruning: set[str] = set()
         self.containers: dict[str, Container] = {}
         self.names: dict[str, str] = {}
         self.is_ending = False

@@ -22,7 +22,7 @@ import time
 from pathlib import Path
 
 from minidock.containers.control import Exit, LaunchRequest, Shim
-from minidock.daemon import binds, creation, health, joining, names, restarts, spec, story, surroundings
+from minidock.daemon import binds, creation, health, joining, names, restarts, spec, story, surroundings, volume_use
 from minidock.daemon.container import Container
 from minidock.daemon.defaults import STOP_SIGNAL, STOP_TIMEOUT
 from minidock.daemon.engine import Engine
@@ -53,13 +53,14 @@ async def create(engine: Engine, request: ContainerCreate, name: str, explain: b
     bundle = engine.bundle(container_id)
     host = creation.with_defaults(request.host_config)
     networks = joining.asked(engine, request, host)
-    mounts = binds.attached(config, host, bundle / "volumes")
+    mounts = binds.attached(config, host, volume_use.inherited(engine, host))
     name = names.check(name) if name else names.invent(set(engine.names))
     engine.reserve_name(name, container_id)
     try:
         bundle.parent.mkdir(mode=0o700, exist_ok=True)
         bundle.mkdir(mode=0o710)
         root = await asyncio.to_thread(engine.images.snapshots.prepare, container_id, image, bundle)
+        mounts = await volume_use.attach(engine, container_id, mounts, bundle)
         record = Record(
             id=container_id,
             name=name,
@@ -75,13 +76,13 @@ async def create(engine: Engine, request: ContainerCreate, name: str, explain: b
             networks=networks,
         )
         container = Container(record, bundle, engine.state_dir(container_id))
-        await asyncio.to_thread(surroundings.make_volumes, engine, container)
         engine.records.save(record)
     except BaseException:
         del engine.names[name]
         await asyncio.to_thread(_remove_files, engine, container_id, bundle)
         raise
     engine.add(container)
+    await volume_use.release(engine, container_id)
     engine.tell(container, "create")
     return container
 
@@ -124,6 +125,7 @@ async def start(engine: Engine, container: Container, by_policy: bool = False) -
 async def _run(engine: Engine, container: Container) -> Shim:
     """Create the container in the kernel, connect it, let its program go."""
     record = container.record
+    await volume_use.hold_for_run(engine, container)
     await asyncio.to_thread(surroundings.prepare, engine, container)
     await asyncio.to_thread(joining.prepare, engine, container)
     document = spec.build(record, record.root, container.bundle, engine.namespace_of)
@@ -157,7 +159,7 @@ async def _start_failed(engine: Engine, container: Container, error: BaseExcepti
         # A shim whose container was never started ends, and removes it, when we let go.
         await container.shim.close()
         container.shim = None
-    await joining.disconnect(engine, container)
+    await _leave(engine, container)
     was_restarting = state.status == "restarting"
     state.status = "exited" if was_restarting else state.status
     engine.records.save(container.record)
@@ -168,7 +170,7 @@ async def _start_failed(engine: Engine, container: Container, error: BaseExcepti
     engine.tell(container, "die", exitCode=str(state.exit_code))
     if container.record.host.auto_remove and not container.removing:
         container.removing = True
-        await _remove_now(engine, container)
+        await _remove_now(engine, container, with_volumes=True)
 
 
 def watch(engine: Engine, container: Container, shim: Shim) -> None:
@@ -192,12 +194,18 @@ async def _watch(engine: Engine, container: Container, shim: Shim) -> None:
             container.health_check.cancel()
         record_exit(engine, container, ended, may_go_on=not (engine.is_ending or container.removing))
         # Slow (the kernel waits for a grace period before a link is gone), so nobody waits for it.
-        container.cleaning = asyncio.create_task(joining.disconnect(engine, container))
+        container.cleaning = asyncio.create_task(_leave(engine, container))
         if container.record.state.status == "restarting":
             container.next_start = asyncio.create_task(_start_again(engine, container))
         elif container.record.host.auto_remove and not (container.removing or container.restarted_by_hand):
             container.removing = True
-            await _remove_now(engine, container)
+            await _remove_now(engine, container, with_volumes=True)
+
+
+async def _leave(engine: Engine, container: Container) -> None:
+    """Give back what it had while it ran: links, addresses, volumes."""
+    await joining.disconnect(engine, container)
+    await volume_use.release_after_run(engine, container)
 
 
 async def _start_again(engine: Engine, container: Container) -> None:
@@ -358,8 +366,8 @@ def rename(engine: Engine, container: Container, name: str) -> None:
     engine.tell(container, "rename", oldName=f"/{old}")
 
 
-async def remove(engine: Engine, container: Container, force: bool = False) -> None:
-    """Remove a container; a running one only with ``force``. Raises Conflict."""
+async def remove(engine: Engine, container: Container, force: bool = False, with_volumes: bool = False) -> None:
+    """Remove a container, ``with_volumes`` that have no name; a running one only with ``force``. Raises Conflict."""
     if container.removing:
         raise Conflict(f"removal of container {container.name} is already in progress")
     if container.record.active and not force:
@@ -374,19 +382,21 @@ async def remove(engine: Engine, container: Container, force: bool = False) -> N
         if active:
             await kill(engine, container, "KILL")
         async with container.lock:
-            await _remove_now(engine, container)
+            await _remove_now(engine, container, with_volumes)
     except BaseException:
         container.removing = False
         raise
 
 
-async def _remove_now(engine: Engine, container: Container) -> None:
+async def _remove_now(engine: Engine, container: Container, with_volumes: bool) -> None:
     """The record goes first: killed in the middle, the next daemon finds files without a record and sweeps them."""
     if container.cleaning is not None:
         await container.cleaning
     engine.records.delete(container.id)
     await asyncio.to_thread(_remove_files, engine, container.id, container.bundle)
     engine.forget(container)
+    if with_volumes:
+        await volume_use.remove_anonymous(engine, container.record.mounts)
     container.announce_removal()
     engine.tell(container, "destroy")
 

@@ -20,7 +20,7 @@ import time
 
 from minidock.containers import runtime
 from minidock.containers.control import Shim, ShimGone, bury, read_exit
-from minidock.daemon import joining, lifecycle, restarts
+from minidock.daemon import joining, lifecycle, restarts, volume_use
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.errors import MinidockError
@@ -35,9 +35,10 @@ async def recover(engine: Engine) -> None:
     await asyncio.gather(*(_recover(engine, container) for container in list(engine.containers.values())))
     await asyncio.to_thread(_sweep, engine)
     await asyncio.to_thread(engine.images.sweep)
+    await volume_use.recover(engine)
     for container in list(engine.containers.values()):
         if container.record.host.auto_remove and container.record.state.status == "exited":
-            await lifecycle.remove(engine, container)
+            await lifecycle.remove(engine, container, with_volumes=True)
 
 
 async def start_again(engine: Engine) -> None:

@@ -202,8 +202,13 @@ def _mounts(record: Record, root: Mount, bundle: Path) -> list[Mount]:
     ]
     names = [Mount(f"/etc/{name}", "bind", str(bundle / name), ["rbind", "rprivate"]) for name in NET_FILES]
     # What the user mounts at the same place wins, as with Docker.
-    kept = [mount for mount in [*system, *names] if mount.destination not in own]
-    return [root, *kept, *(item.mount() for item in record.mounts)]
+    system, names = ([mount for mount in group if mount.destination not in own] for group in (system, names))
+    # A mount over /etc must not hide the one on /etc/hosts: fewer components first.
+    return [root, *system, *sorted([*names, *(item.mount() for item in record.mounts)], key=_depth)]
+
+
+def _depth(mount: Mount) -> int:
+    return mount.destination.rstrip("/").count("/")
 
 
 def _with(mount: Mount, read_only: list[str]) -> Mount:

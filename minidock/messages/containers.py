@@ -108,6 +108,22 @@ class TmpfsOptions(Message):
     mode: int = 0
 
 
+class DriverConfig(Message):
+    """Who makes a volume, and how."""
+
+    name: str = ""
+    options: dict[str, str] = {}
+
+
+class VolumeOptions(Message):
+    """Options of a volume; ``subpath`` is the directory in it that is mounted."""
+
+    no_copy: bool = False
+    labels: dict[str, str] = {}
+    driver_config: DriverConfig | None = None
+    subpath: str = ""
+
+
 class Mount(Message):
     """One ``--mount``."""
 
@@ -117,7 +133,7 @@ class Mount(Message):
     read_only: bool = False
     consistency: str = ""
     bind_options: BindOptions | None = None
-    volume_options: dict[str, Any] | None = None
+    volume_options: VolumeOptions | None = None
     tmpfs_options: TmpfsOptions | None = None
 
 
@@ -260,10 +276,10 @@ class MountPoint(Message):
     """A mount, as ``inspect`` shows it."""
 
     type: str = ""
-    name: str = ""
+    name: str | msgspec.UnsetType = msgspec.UNSET
     source: str = ""
     destination: str = ""
-    driver: str = ""
+    driver: str | msgspec.UnsetType = msgspec.UNSET
     mode: str = ""
     rw: bool = field(default=True, name="RW")
     propagation: str = ""

@@ -29,6 +29,8 @@ ATIME_FLAGS = syscalls.MS_NOATIME | syscalls.MS_STRICTATIME | syscalls.MS_RELATI
 OVER_PROC = re.compile(
     r"/proc/(cpuinfo|diskstats|meminfo|stat|swaps|uptime|loadavg|slabinfo|net/dev|sys/kernel/ns_last_pid|sys/crypto/fips_enabled)"
 )
+SUBPATH = "x-subpath="
+"""An option of ours for binds: not the source is bound but a path in it, walked as if the source were ``/``."""
 KERNEL_FILESYSTEMS = ("proc", "sysfs", "cgroup", "cgroup2")
 """They must land on real directories: behind a link, /proc would not be where everybody looks for it."""
 
@@ -75,18 +77,20 @@ class BindMount(Step, frozen=True):
     destination: str
     source: str
     options: tuple[str, ...] = ()
+    subpath: str = ""
+    """A directory or file inside the source, which may be a volume that other containers write to."""
     man = "open_tree(2), mount_setattr(2), move_mount(2)"
     why = "a bind mount shows the same files at a second place: this is what a volume is"
 
     @property
     def title(self) -> str:
-        return f"Bind {self.source} on {self.destination}"
+        return f"Bind {self.source}{f' ({self.subpath})' if self.subpath else ''} on {self.destination}"
 
     def apply(self, context: Context) -> None:
         source = os.path.join(context.bundle, self.source)  # noqa: PTH118 - an absolute source stays as it is
         options = mounts.parse_options(self.options)
         refuse_procfs_replacement(context, self.destination, source)
-        tree = clone_tree(source, recursive=bool(options.flags & syscalls.MS_REC))
+        tree = clone_tree(source, recursive=bool(options.flags & syscalls.MS_REC), subpath=self.subpath)
         try:
             # The copy gets its attributes while nobody can see it: there is no moment in which it is writable.
             configure(tree, options)
@@ -219,13 +223,26 @@ def refuse_procfs_replacement(context: Context, destination: str, source: str) -
         os.close(descriptor)
 
 
-def clone_tree(source: str, recursive: bool) -> int:
-    """A detached copy of the mount at ``source``. Raises :class:`InvalidSpec` when there is nothing."""
+def clone_tree(source: str, recursive: bool, subpath: str = "") -> int:
+    """A detached copy of the mount at ``source``, or of what is at ``subpath`` in it, whatever links are on the way.
+
+    Raises :class:`InvalidSpec` when there is nothing.
+    """
     try:
-        return syscalls.open_tree(syscalls.AT_FDCWD, source, clone=True, recursive=recursive)
+        if not subpath:
+            return syscalls.open_tree(syscalls.AT_FDCWD, source, clone=True, recursive=recursive)
+        top = syscalls.openat(syscalls.AT_FDCWD, source, os.O_PATH | os.O_DIRECTORY)
+        try:
+            place = inside.find(top, subpath)
+        finally:
+            os.close(top)
+        try:
+            return syscalls.open_tree(place, "", clone=True, recursive=recursive)
+        finally:
+            os.close(place)
     except SystemCallFailed as error:
         if error.errno_name == "ENOENT":
-            raise InvalidSpec(f"bind source path does not exist: {source}") from None
+            raise InvalidSpec(f"bind source path does not exist: {os.path.join(source, subpath)}") from None  # noqa: PTH118
         raise
 
 
@@ -280,7 +297,9 @@ def step_for(mount: oci.Mount, own_cgroup_namespace: bool) -> Step:
     if mount.type == "bind" or "bind" in options or "rbind" in options:
         if "bind" not in options and "rbind" not in options:
             options = ("bind", *options)
-        return BindMount(destination, mount.source, options)
+        subpath = next((option for option in options if option.startswith(SUBPATH)), "")
+        options = tuple(option for option in options if option != subpath)
+        return BindMount(destination, mount.source, options, subpath.removeprefix(SUBPATH))
     if mount.type in ("cgroup", "cgroup2"):
         return MountCgroups(destination, options, own_cgroup_namespace)
     if not mount.type:

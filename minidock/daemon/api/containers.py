@@ -7,11 +7,11 @@ import asyncio
 from aiohttp import web
 
 from minidock import messages
-from minidock.daemon import lifecycle, processes, statistics, story, updating
+from minidock.daemon import lifecycle, processes, pruning, statistics, story, updating
 from minidock.daemon.api import answers, parameters
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
-from minidock.errors import InvalidInput
+from minidock.errors import InvalidInput, NotImplementedYet
 
 
 def named(engine: Engine, request: web.Request) -> Container:
@@ -80,9 +80,18 @@ async def update(engine: Engine, request: web.Request) -> web.Response:
 
 
 async def remove(engine: Engine, request: web.Request) -> web.Response:
-    """``DELETE /containers/ID?force=``. Anonymous volumes go along, with or without ``v``: nobody else has them."""
-    await lifecycle.remove(engine, named(engine, request), parameters.boolean(request, "force"))
+    """``DELETE /containers/ID?force=&v=``; with ``v``, volumes that have no name go along."""
+    force, volumes = parameters.boolean(request, "force"), parameters.boolean(request, "v")
+    if parameters.boolean(request, "link"):
+        raise NotImplementedYet("removing a link: minidock does not have this yet")
+    await lifecycle.remove(engine, named(engine, request), force, volumes)
     return answers.nothing()
+
+
+async def prune(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /containers/prune?filters=``: all that do not run."""
+    wanted = parameters.filters(request, ("until", "label", "label!"))
+    return answers.document(await pruning.containers(engine, wanted))
 
 
 async def resize(engine: Engine, request: web.Request) -> web.Response:

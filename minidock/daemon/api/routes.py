@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from minidock.daemon.api import containers, execs, images, listing, networks, streams, system
+from minidock.daemon.api import containers, execs, images, listing, networks, streams, system, volumes
 from minidock.daemon.engine import Engine
 
 Handler = Callable[[Engine, web.Request], Awaitable[web.StreamResponse]]
@@ -37,6 +37,7 @@ ROUTES = (
     #
     Route("GET", "/containers/json", listing.containers),
     Route("POST", "/containers/create", containers.create),
+    Route("POST", "/containers/prune", containers.prune),
     Route("GET", "/containers/{name}/json", listing.inspect),
     Route("GET", "/containers/{name}/top", containers.top),
     Route("GET", "/containers/{name}/stats", containers.stats, UNTIL_CLIENT_GOES),
@@ -76,6 +77,12 @@ ROUTES = (
     Route("DELETE", "/networks/{name}", networks.remove),
     Route("POST", "/networks/{name}/connect", networks.connect),
     Route("POST", "/networks/{name}/disconnect", networks.disconnect),
+    #
+    Route("GET", "/volumes", volumes.listing),
+    Route("POST", "/volumes/create", volumes.create),
+    Route("POST", "/volumes/prune", volumes.prune),
+    Route("GET", "/volumes/{name}", volumes.inspect),
+    Route("DELETE", "/volumes/{name}", volumes.remove),
 )
 
 # What Docker has and minidock has not, by name: 501 says so, where 404 would look like a client's mistake.
@@ -86,7 +93,6 @@ MISSING = (
     ("GET", "/containers/{name}/archive", "docker cp"),
     ("PUT", "/containers/{name}/archive", "docker cp"),
     ("GET", "/containers/{name}/attach/ws", "attaching over a web socket"),
-    ("POST", "/containers/prune", "docker container prune"),
     ("GET", "/containers/{name}/checkpoints", "checkpoints"),
     ("POST", "/containers/{name}/checkpoints", "checkpoints"),
     ("POST", "/build", "docker build"),
@@ -100,9 +106,6 @@ MISSING = (
     ("GET", "/images/search", "docker search"),
     ("POST", "/auth", "docker login"),
     ("GET", "/distribution/{name:.+}/json", "docker manifest"),
-    ("GET", "/volumes", "docker volume"),
-    ("POST", "/volumes/create", "docker volume"),
-    ("POST", "/volumes/prune", "docker volume"),
     ("GET", "/system/df", "docker system df"),
     ("GET", "/plugins", "plugins"),
     ("GET", "/swarm", "swarm"),

@@ -1,0 +1,66 @@
+"""``/volumes``: create, list, inspect, remove, prune."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from minidock import messages
+from minidock.daemon import pruning, volume_use, volumes
+from minidock.daemon.api import answers, parameters
+from minidock.daemon.engine import Engine
+from minidock.daemon.volumes import Volume
+from minidock.errors import InvalidInput
+
+FILTERS = ("dangling", "driver", "label", "name")
+
+
+async def listing(engine: Engine, request: web.Request) -> web.Response:
+    """``GET /volumes?filters=``."""
+    wanted = parameters.filters(request, FILTERS)
+    found = [volume.describe() for volume in engine.volumes.all() if _matches(engine, volume, wanted)]
+    return answers.document(messages.VolumeList(volumes=found))
+
+
+def _matches(engine: Engine, volume: Volume, wanted: parameters.Filters) -> bool:
+    for value in wanted.get("dangling", []):
+        if value.lower() not in ("true", "1", "false", "0"):
+            raise InvalidInput(f"invalid filter 'dangling=[{value}]'")
+        if (value.lower() in ("true", "1")) == bool(volume_use.users(engine, volume.name)):
+            return False
+    return (
+        any(value in volume.name for value in wanted.get("name", [""]))
+        and any(value == "local" for value in wanted.get("driver", ["local"]))
+        and parameters.labels_match(wanted.get("label", []), volume.labels)
+    )
+
+
+async def create(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /volumes/create``; for a name that exists, the volume that there is."""
+    body = await request.read()
+    asked = messages.decode(body, messages.VolumeCreate) if body else messages.VolumeCreate()
+    volumes.check_driver(asked.name, asked.driver)
+    volume, is_new = await asyncio.to_thread(engine.volumes.create, asked.name, asked.labels, asked.driver_opts)
+    if is_new:
+        engine.events.publish("volume", "create", volume.name, driver="local")
+    return answers.document(volume.describe(), 201)
+
+
+async def inspect(engine: Engine, request: web.Request) -> web.Response:
+    """``GET /volumes/NAME``."""
+    return answers.document(engine.volumes.get(request.match_info["name"]).describe())
+
+
+async def remove(engine: Engine, request: web.Request) -> web.Response:
+    """``DELETE /volumes/NAME?force=``."""
+    await volume_use.remove(engine, request.match_info["name"], parameters.boolean(request, "force"))
+    return answers.nothing()
+
+
+async def prune(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /volumes/prune?filters=``: those that nobody uses and nobody named; with ``all``, the named ones too."""
+    wanted = parameters.filters(request, ("all", "label", "label!"))
+    if parameters.version(request) < (1, 42):
+        wanted.setdefault("all", ["true"])
+    return answers.document(await pruning.volumes(engine, wanted))
