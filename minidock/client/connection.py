@@ -15,11 +15,12 @@ import socket
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from minidock.client.flags import Flags
 from minidock.client.http1 import Connection
 from minidock.errors import DaemonUnreachable, ErrorFromDaemon, InvalidInput
 
 DEFAULT_HOST = "unix:///run/minidock.sock"
-API_VERSION = (1, 44)
+API_VERSION = "1.44"
 
 
 class Address(NamedTuple):
@@ -129,12 +130,27 @@ class Client:
             self.ping()
         return self._version
 
+    def at_least(self, version: str) -> bool:
+        """Whether the daemon speaks this version of the API."""
+        return _numbers(self.version) >= _numbers(version)
+
+    def since(self, flags: Flags, name: str, version: str) -> None:
+        """Raises InvalidInput when the user gave a flag that only later versions of the API know."""
+        if name in flags.given and not self.at_least(version):
+            spoken = f"the Docker daemon API version is {self.version}"
+            raise InvalidInput(f'"--{name}" requires API version {version}, but {spoken}')
+
+    def another(self) -> Client:
+        """A client of the same daemon with connections of its own, for another thread."""
+        other = Client(self.address)
+        other._version = self.version
+        return other
+
     def ping(self) -> None:
         """Ask the daemon which version it speaks. Raises DaemonUnreachable."""
         answer = self._send("HEAD", "/_ping", None, {})
         answer.read()
-        theirs = tuple(int(part) for part in answer.headers.get("api-version", "1.24").split("."))
-        self._version = ".".join(str(part) for part in min(theirs, API_VERSION))
+        self._version = min(answer.headers.get("api-version", "1.24"), API_VERSION, key=_numbers)
 
     def request(
         self,
@@ -187,6 +203,10 @@ class Hijacked(NamedTuple):
 
     socket: socket.socket
     early: bytes
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
 
 
 def _encode(query: Mapping[str, Any] | None) -> str:

@@ -6,14 +6,15 @@ import os
 from functools import cached_property
 
 from minidock.client.connection import DEFAULT_HOST, Address, Client
+from minidock.client.flags import Flags
 from minidock.errors import DaemonUnreachable, InvalidFlag
 
 
 class Context:
     """Knows the daemon's address: ``-H``, else $MINIDOCK_HOST, else $DOCKER_HOST, else the default socket."""
 
-    def __init__(self, hosts: list[str]) -> None:
-        self.hosts = hosts
+    def __init__(self, flags: Flags) -> None:
+        self.hosts = flags["host"]
 
     @cached_property
     def address(self) -> Address:

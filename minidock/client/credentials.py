@@ -1,6 +1,6 @@
 """Passwords for registries: Docker's own ``config.json``, and the helper programs that it names.
 
-The daemon keeps no passwords; with each pull the client sends what it knows about that registry, in the header
+The daemon keeps no passwords; with each pull and push the client sends what it knows about that registry, in the header
 ``X-Registry-Auth``. Somebody who has run ``docker login`` need not do anything more.
 
 ::
@@ -19,11 +19,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 import re
 import sys
-from pathlib import Path
 from typing import Any
+
+from minidock.client import config
+from minidock.errors import InvalidInput
 
 #: the name under which passwords for docker.io have been kept since before there was a v2
 HUB_KEY = "https://index.docker.io/v1/"
@@ -36,8 +37,8 @@ HELPER_TIMEOUT = 60
 def headers(image: str) -> dict[str, str]:
     """``X-Registry-Auth`` for pulling ``image``, or no header at all. Problems are warnings: most images are public."""
     try:
-        found = lookup(_key(image), _configuration())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = lookup(_key(image), config.read())
+    except (InvalidInput, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         print(f"WARNING: no credentials for {_key(image)}: {error}", file=sys.stderr)
         return {}
     if not found:
@@ -46,14 +47,21 @@ def headers(image: str) -> dict[str, str]:
     return {"X-Registry-Auth": base64.urlsafe_b64encode(document.encode()).decode()}
 
 
+def everything() -> dict[str, dict[str, str]]:
+    """What is known of every registry that ``config.json`` names."""
+    document = config.read()
+    keys = {*document.get("auths", {}), *document.get("credHelpers", {})}
+    found = {key: known(key) for key in sorted(keys)}
+    return {key: value for key, value in found.items() if value}
+
+
 def lookup(key: str, configuration: dict[str, Any]) -> dict[str, str]:
     """The Engine API's AuthConfig for a registry; empty when nothing is known.
 
     A helper for this registry goes first, then the helper for all, then what is in the file itself.
     """
-    helper = configuration.get("credHelpers", {}).get(key) or configuration.get("credsStore")
-    if helper:
-        return _ask(helper, key)
+    if helper := _helper(key, configuration):
+        return _get(helper, key)
     entries = configuration.get("auths", {})
     entry: dict[str, str] = entries.get(key) or next(
         (value for name, value in entries.items() if _host(name) == _host(key)), {}
@@ -70,16 +78,52 @@ def lookup(key: str, configuration: dict[str, Any]) -> dict[str, str]:
     return {"username": username, "password": password, "identitytoken": identity, "serveraddress": key}
 
 
-def _configuration() -> dict[str, Any]:
-    """``config.json`` in ``$DOCKER_CONFIG`` or ``~/.docker``."""
-    directory = os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker"
+def server(name: str) -> str:
+    """The key of a registry that the user has named, or of Docker Hub."""
+    host = _host(name)
+    return HUB_KEY if host in ("", "docker.io", "index.docker.io", "registry-1.docker.io") else host
+
+
+def known(key: str) -> dict[str, str]:
+    """What has been kept for a registry; nothing when it cannot be read."""
     try:
-        document = json.loads((Path(directory) / "config.json").read_bytes())
-    except FileNotFoundError:
+        return lookup(key, config.read())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
-    if not isinstance(document, dict):
-        raise TypeError("config.json is not a JSON object")
-    return document
+
+
+def store(key: str, found: dict[str, str]) -> None:
+    """Keep credentials: with the helper for that registry, or else, readable, in config.json. Raises OSError."""
+    document = config.read()
+    user, secret = found.get("username", ""), found.get("password", "")
+    token = found.get("identitytoken", "")
+    if helper := _helper(key, document):
+        entry = {"ServerURL": key, "Username": TOKEN_USER if token else user, "Secret": token or secret}
+        _ask(helper, "store", json.dumps(entry))
+        document.setdefault("auths", {})[key] = {}
+    else:
+        text = base64.b64encode(f"{user}:{secret}".encode()).decode()
+        document.setdefault("auths", {})[key] = {"auth": text} | ({"identitytoken": token} if token else {})
+        print(
+            f"\nWARNING! Your credentials are stored unencrypted in '{config.path('config.json')}'.\n"
+            "Configure a credential helper to remove this warning. See\n"
+            "https://docs.docker.com/go/credential-store/\n",
+            file=sys.stderr,
+        )
+    config.write(document)
+
+
+def erase(key: str) -> None:
+    """Forget a registry's credentials. Raises OSError when the helper cannot."""
+    document = config.read()
+    if helper := _helper(key, document):
+        _ask(helper, "erase", key)
+    if document.get("auths", {}).pop(key, None) is not None:
+        config.write(document)
+
+
+def _helper(key: str, configuration: dict[str, Any]) -> str:
+    return str(configuration.get("credHelpers", {}).get(key) or configuration.get("credsStore") or "")
 
 
 def _key(image: str) -> str:
@@ -94,24 +138,32 @@ def _host(key: str) -> str:
     return re.sub(r"^https?://", "", key).partition("/")[0]
 
 
-def _ask(helper: str, key: str) -> dict[str, str]:
-    """Run a helper program: the registry's name on its stdin, the answer as JSON on its stdout."""
+def _get(helper: str, key: str) -> dict[str, str]:
+    """What a helper program knows about a registry."""
+    said = _ask(helper, "get", key)
+    if not said:
+        return {}
+    answer = json.loads(said)
+    username, secret = answer["Username"], answer["Secret"]
+    if username == TOKEN_USER:
+        return {"identitytoken": secret, "serveraddress": key}
+    return {"username": username, "password": secret, "serveraddress": key}
+
+
+def _ask(helper: str, action: str, words: str) -> str:
+    """Run a helper program: the question on its stdin, the answer on its stdout. Empty when it knows nothing."""
     if not re.fullmatch(r"[A-Za-z0-9._-]+", helper):
         raise ValueError(f"{helper!r} is not the name of a credential helper")
     import subprocess  # late: few have helpers, and every command waits for its imports
 
     program = f"docker-credential-{helper}"
     try:
-        asked = subprocess.run([program, "get"], input=key, capture_output=True, text=True, timeout=HELPER_TIMEOUT)
+        asked = subprocess.run([program, action], input=words, capture_output=True, text=True, timeout=HELPER_TIMEOUT)
     except subprocess.TimeoutExpired:
         raise OSError(f"{program} did not answer within {HELPER_TIMEOUT} seconds") from None
     if asked.returncode:
         said = (asked.stdout or asked.stderr).strip()
         if "credentials not found" in said:
-            return {}
+            return ""
         raise OSError(f"{program}: {said}")
-    answer = json.loads(asked.stdout)
-    username, secret = answer["Username"], answer["Secret"]
-    if username == TOKEN_USER:
-        return {"identitytoken": secret, "serveraddress": key}
-    return {"username": username, "password": secret, "serveraddress": key}
+    return asked.stdout

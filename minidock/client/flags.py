@@ -1,12 +1,14 @@
 """Flags, as Docker's users type them.
 
 Docker's command line is Go's ``pflag``, whose habits scripts rely on: ``--rm=false``, ``-itd``, ``-e=A=b``, ``-m512m``,
-``--`` and, for ``run`` and ``exec``, an end of flags at the first word that is none. A command declares its flags as a
-table; :func:`parse` turns words into values; :func:`usage` writes the help.
+``--`` and, for ``run`` and ``exec``, an end of flags at the first word that is none. A command declares its flags as
+the table that its help shows (:func:`table`); :func:`parse` turns words into values; :mod:`minidock.client.usage`
+writes the help.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,9 +18,9 @@ from minidock.errors import InvalidArguments, InvalidFlag, InvalidInput
 class Flag(NamedTuple):
     """One flag.
 
-    ``kind`` names the value in the help: ``bool`` needs none, ``list`` may be given several times, others keep the
-    last. ``convert`` turns the text into a value, or raises InvalidInput. ``alone`` is the value of a flag that is
-    given without one; such a flag takes its value only after ``=``, as a ``bool`` does.
+    ``kind`` names the value in the help: ``bool`` needs none, those in ``SEVERAL`` may be given several times, others
+    keep the last. ``convert`` turns the text into a value, or raises InvalidInput. ``alone`` is the value of a flag
+    that is given without one; such a flag takes its value only after ``=``, as a ``bool`` does.
     """
 
     name: str
@@ -40,11 +42,16 @@ class Flag(NamedTuple):
         return f"-{self.short}, --{self.name}" if self.short else f"--{self.name}"
 
 
+#: the kinds of flags that may be given several times; ``strings`` are also split at commas
+SEVERAL = frozenset(["list", "strings", "map", "filter", "mount", "network", "ulimit", "gpu-request", "stringToString"])
+
+
 class Command(NamedTuple):
     """A command: how it is called, and the function that does it.
 
     ``run(context, flags, arguments)`` returns the exit code. ``most`` is None when any number of arguments is fine.
     ``interspersed`` is False when flags end at the first argument, so that the rest is somebody else's command line.
+    ``long`` is what the help says in place of ``summary``.
     """
 
     name: str
@@ -55,13 +62,14 @@ class Command(NamedTuple):
     least: int = 0
     most: int | None = None
     interspersed: bool = True
+    long: str = ""
 
 
 class Flags(dict[str, Any]):
     """The values of a command's flags. ``given`` holds the names of those that were on the command line."""
 
     def __init__(self, flags: tuple[Flag, ...]) -> None:
-        super().__init__((flag.name, [] if flag.kind == "list" else _default(flag)) for flag in flags)
+        super().__init__((flag.name, [] if flag.kind in SEVERAL else _default(flag)) for flag in flags)
         self.given: set[str] = set()
 
 
@@ -70,9 +78,38 @@ def _default(flag: Flag) -> Any:
 
 
 # Older names, which Docker still takes.
-_ALIASES = {"dns-opt": "dns-option", "net": "network", "time": "timeout"}
+_ALIASES = {"dns-opt": "dns-option", "net": "network", "net-alias": "network-alias", "time": "timeout"}
 
 HELP = Flag("help", "", "bool", "Print usage")
+
+_ROW = re.compile(r"(?:-(\w), )?--([\w-]+)(?: ([\w-]+))?(?: {2,}(.*))?")
+
+
+def table(text: str, *more: Flag, **convert: Callable[[str], Any]) -> tuple[Flag, ...]:
+    """Flags from the lines of a help text, and ``more``, sorted by name.
+
+    A line that does not begin with ``-`` continues the one above. What the help calls the default is the default.
+    ``convert`` overrides how a value is read, by the flag's name (``_`` for ``-``).
+    """
+    rows: list[str] = []
+    for line in filter(None, map(str.strip, text.splitlines())):
+        if line.startswith("-"):
+            rows.append(line)
+        else:
+            rows[-1] += f" {line}"
+    flags = [_flag(_ROW.fullmatch(row), convert) for row in rows]
+    return tuple(sorted((*flags, *more)))
+
+
+def _flag(row: re.Match[str] | None, convert: dict[str, Callable[[str], Any]]) -> Flag:
+    assert row is not None
+    short, name, kind, text = (part or "" for part in row.groups())
+    kind = kind or "bool"
+    shown = re.search(r"\(default (\S+)\)$", text)
+    default = shown[1].strip('"') if shown else "" if kind == "string" else None
+    own = convert.get(name.replace("-", "_"))
+    read = own or _CONVERTERS.get(kind)
+    return Flag(name, short, kind, text, read(default) if read and default and kind not in SEVERAL else default, own)
 
 
 def parse(command: Command, words: list[str]) -> tuple[Flags, list[str]]:
@@ -150,14 +187,14 @@ def _store(flag: Flag, text: str, values: Flags) -> None:
     """Convert a value, and keep it. Raises InvalidFlag, with the flag's name."""
     convert = flag.convert or _CONVERTERS.get(flag.kind, str)
     try:
-        value = convert(text)
+        found = [convert(part) for part in (split_commas(text) if flag.kind == "strings" else [text])]
     except InvalidInput as error:
         raise InvalidFlag(f'invalid argument "{text}" for "{flag.shown}" flag: {error}') from None
     values.given.add(flag.name)
-    if flag.kind == "list":
-        values[flag.name].append(value)
+    if flag.kind in SEVERAL:
+        values[flag.name] += found
     else:
-        values[flag.name] = value
+        values[flag.name] = found[0]
 
 
 def boolean(text: str) -> bool:
@@ -184,7 +221,71 @@ def size(text: str) -> int:
     return parse_size(text)
 
 
-_CONVERTERS: dict[str, Callable[[str], Any]] = {"bool": boolean, "int": integer, "bytes": size}
+def unsigned(bits: int) -> Callable[[str], int]:
+    """A reader of numbers that are not negative and fit in ``bits``. Raises InvalidInput."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text, 0)
+        except ValueError:
+            value = -1
+        if value < 0:
+            raise InvalidInput(f'strconv.ParseUint: parsing "{text}": invalid syntax')
+        if value >= 1 << bits:
+            raise InvalidInput(f'strconv.ParseUint: parsing "{text}": value out of range')
+        return value
+
+    return read
+
+
+def duration(text: str) -> int:
+    """Nanoseconds, from ``1m30s``. Raises InvalidInput."""
+    from minidock.units import parse_duration
+
+    return parse_duration(text)
+
+
+def cpus(text: str) -> int:
+    """Billionths of a CPU, from ``1.5``. Raises InvalidInput."""
+    from minidock.units import parse_cpus
+
+    return parse_cpus(text)
+
+
+def condition(text: str) -> str:
+    """A ``--filter``. Raises InvalidInput when it has no ``=``."""
+    if "=" not in text:
+        raise InvalidInput("bad format of filter (expected name=value)")
+    return text
+
+
+_CONVERTERS: dict[str, Callable[[str], Any]] = {
+    "bool": boolean,
+    "bytes": size,
+    "decimal": cpus,
+    "duration": duration,
+    "filter": condition,
+    "int": integer,
+    "uint": unsigned(64),
+    "uint16": unsigned(16),
+}
+
+
+def split_commas(text: str) -> list[str]:
+    """The fields of ``a,"b,c",d``: one line of comma-separated values (RFC 4180). Raises InvalidInput."""
+    if '"' not in text:
+        return text.split(",") if text else []
+    import csv
+
+    try:
+        return next(csv.reader([text], strict=True))
+    except csv.Error as error:
+        raise InvalidInput(f"parse error: {error}") from None
+
+
+def pairs(texts: list[str]) -> dict[str, str]:
+    """``["name=value", …]`` as a dictionary; without ``=``, the value is empty."""
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
 def _check_count(command: Command, count: int) -> None:
@@ -200,31 +301,3 @@ def _check_count(command: Command, count: int) -> None:
     if count < least:
         raise InvalidArguments(f"{name} requires at least {least} argument{'s' if least != 1 else ''}")
     raise InvalidArguments(f"{name} requires at most {most} argument{'s' if most != 1 else ''}")
-
-
-def usage(command: Command) -> str:
-    """What ``--help`` prints."""
-    lines = [f"Usage:  minidock {command.name} {command.arguments}".rstrip(), "", command.summary]
-    if command.flags:
-        lines += ["", "Options:", *describe(command.flags)]
-    return "\n".join(lines)
-
-
-def describe(flags: tuple[Flag, ...]) -> list[str]:
-    """One line, or several, for each flag: ``  -m, --memory bytes   Memory limit``, as wide as a terminal."""
-    import shutil
-    import textwrap
-
-    heads = []
-    for flag in flags:
-        kind = "" if flag.kind == "bool" else f" {flag.kind}"
-        heads.append(f"  {f'-{flag.short}, ' if flag.short else '    '}--{flag.name}{kind}")
-    indent = max(len(head) for head in heads) + 3
-    width = max(shutil.get_terminal_size().columns - indent, 24)
-    lines = []
-    for head, flag in zip(heads, flags, strict=True):
-        default = f" (default {flag.default})" if flag.default not in (None, "", False) else ""
-        first, *more = textwrap.wrap(flag.help + default, width)
-        lines.append(head.ljust(indent) + first)
-        lines += [" " * indent + line for line in more]
-    return lines

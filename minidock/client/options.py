@@ -6,154 +6,149 @@ Only what was asked for is in the request: what is absent is the daemon's own de
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 from typing import Any
 
-from minidock.client.flags import Flag, Flags, boolean
+from minidock.client import endpoints, ports, values
+from minidock.client.flags import Flag, Flags, pairs, table
 from minidock.errors import InvalidInput
-from minidock.units import parse_cpus, parse_size
 
+_CGROUPNS = (
+    "Cgroup namespace to use (host|private)\n"
+    "'host':    Run the container in the Docker host's cgroup namespace\n"
+    "'private': Run the container in its own private cgroup namespace\n"
+    "'':        Use the cgroup namespace as configured by the\n"
+    "           default-cgroupns-mode option on the daemon (default)"
+)
 
-def _memory_swap(text: str) -> int:
-    return -1 if text == "-1" else parse_size(text)
-
-
-def _capability(text: str) -> str:
-    """``net_admin`` as ``CAP_NET_ADMIN``; ``ALL`` is all of them."""
-    name = text.strip().upper()
-    return name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"
-
-
-def _stream(text: str) -> str:
-    if text.lower() not in ("stdin", "stdout", "stderr"):
-        raise InvalidInput("valid streams are STDIN, STDOUT and STDERR")
-    return text.lower()
-
-
-def _ulimit(text: str) -> dict[str, Any]:
-    """``nofile=1024:2048``, as ``{"Name", "Soft", "Hard"}``."""
-    name, equals, values = text.partition("=")
-    soft, _, hard = values.partition(":")
-    if not equals or not re.fullmatch(r"-?\d+(:-?\d+)?", values, re.ASCII):
-        raise InvalidInput(f"invalid ulimit argument: {text}")
-    low, high = int(soft), int(hard or soft)
-    if high != -1 and (low > high or low == -1):
-        raise InvalidInput(f"ulimit soft limit must be less than or equal to hard limit: {low} > {high}")
-    return {"Name": name, "Soft": low, "Hard": high}
-
-
-def _mount(text: str) -> dict[str, Any]:
-    """``type=bind,src=/a,dst=/b,readonly``, as the API's Mount."""
-    mount: dict[str, Any] = {"Type": "volume"}
-    for field in text.split(","):
-        name, equals, value = field.partition("=")
-        name = name.lower()
-        if not equals and name not in ("readonly", "ro", "volume-nocopy"):
-            raise InvalidInput(f"invalid field '{field}' must be a key=value pair")
-        _mount_field(mount, name, value if equals else "true", field)
-    if not mount.get("Target"):
-        raise InvalidInput("target is required")
-    return mount
-
-
-def _mount_field(mount: dict[str, Any], name: str, value: str, field: str) -> None:
-    if name == "type":
-        mount["Type"] = value.lower()
-    elif name in ("source", "src"):
-        mount["Source"] = _host_path(value) if value.startswith(".") else value
-    elif name in ("target", "dst", "destination"):
-        mount["Target"] = value
-    elif name in ("readonly", "ro"):
-        mount["ReadOnly"] = boolean(value)
-    elif name == "consistency":
-        mount["Consistency"] = value
-    elif name == "bind-propagation":
-        mount.setdefault("BindOptions", {})["Propagation"] = value
-    elif name == "tmpfs-size":
-        mount.setdefault("TmpfsOptions", {})["SizeBytes"] = parse_size(value)
-    elif name == "tmpfs-mode":
-        mount.setdefault("TmpfsOptions", {})["Mode"] = int(value, 8)
-    elif name == "volume-nocopy":
-        mount.setdefault("VolumeOptions", {})["NoCopy"] = boolean(value)
-    else:
-        raise InvalidInput(f"unexpected key '{name}' in '{field}'")
-
-
-FLAGS = (
-    Flag("add-host", "", "list", "Add a custom host-to-IP mapping (host:ip)"),
-    Flag("attach", "a", "list", "Attach to STDIN, STDOUT or STDERR", convert=_stream),
-    Flag("cap-add", "", "list", "Add Linux capabilities", convert=_capability),
-    Flag("cap-drop", "", "list", "Drop Linux capabilities", convert=_capability),
-    Flag("cgroup-parent", "", "string", "Optional parent cgroup for the container"),
-    Flag("cgroupns", "", "string", "Cgroup namespace to use (host|private)"),
-    Flag("cidfile", "", "string", "Write the container ID to the file"),
-    Flag("cpu-period", "", "int", "Limit CPU CFS (Completely Fair Scheduler) period"),
-    Flag("cpu-quota", "", "int", "Limit CPU CFS (Completely Fair Scheduler) quota"),
-    Flag("cpu-shares", "c", "int", "CPU shares (relative weight)"),
-    Flag("cpus", "", "decimal", "Number of CPUs", convert=parse_cpus),
-    Flag("cpuset-cpus", "", "string", "CPUs in which to allow execution (0-3, 0,1)"),
-    Flag("cpuset-mems", "", "string", "MEMs in which to allow execution (0-3, 0,1)"),
-    Flag("device", "", "list", "Add a host device to the container"),
-    Flag("dns", "", "list", "Set custom DNS servers"),
-    Flag("dns-option", "", "list", "Set DNS options"),
-    Flag("dns-search", "", "list", "Set custom DNS search domains"),
-    Flag("domainname", "", "string", "Container NIS domain name"),
-    Flag("entrypoint", "", "string", "Overwrite the default ENTRYPOINT of the image"),
-    Flag("env", "e", "list", "Set environment variables"),
-    Flag("env-file", "", "list", "Read in a file of environment variables"),
-    Flag(
-        "explain", "", "string", 'Show what the kernel was asked to do ("compact", "full" or "json")', alone="compact"
-    ),
-    Flag("expose", "", "list", "Expose a port"),
-    Flag("group-add", "", "list", "Add additional groups to join"),
-    Flag("hostname", "h", "string", "Container host name"),
-    Flag("init", "", "bool", "Run an init inside the container that forwards signals and reaps processes"),
-    Flag("interactive", "i", "bool", "Keep STDIN open even if not attached"),
-    Flag("ipc", "", "string", "IPC mode to use"),
-    Flag("label", "l", "list", "Set meta data on a container"),
-    Flag("label-file", "", "list", "Read in a line delimited file of labels"),
-    Flag("log-driver", "", "string", "Logging driver for the container"),
-    Flag("log-opt", "", "list", "Log driver options"),
-    Flag("memory", "m", "bytes", "Memory limit"),
-    Flag("memory-reservation", "", "bytes", "Memory soft limit"),
-    Flag(
-        "memory-swap",
-        "",
-        "bytes",
-        "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
-        convert=_memory_swap,
-    ),
-    Flag("memory-swappiness", "", "int", "Tune container memory swappiness (0 to 100)"),
-    Flag("mount", "", "list", "Attach a filesystem mount to the container", convert=_mount),
-    Flag("name", "", "string", "Assign a name to the container"),
-    Flag("network", "", "string", "Connect a container to a network (bridge, none, host)"),
-    Flag("oom-kill-disable", "", "bool", "Disable OOM Killer"),
-    Flag("oom-score-adj", "", "int", "Tune host's OOM preferences (-1000 to 1000)"),
-    Flag("pid", "", "string", "PID namespace to use"),
-    Flag("pids-limit", "", "int", "Tune container pids limit (set -1 for unlimited)"),
-    Flag("platform", "", "string", "Set platform if server is multi-platform capable"),
-    Flag("privileged", "", "bool", "Give extended privileges to this container"),
-    Flag("publish", "p", "list", "Publish a container's port to the host"),
-    Flag("publish-all", "P", "bool", "Publish all exposed ports to random ports"),
-    Flag("pull", "", "string", 'Pull image before running ("always", "missing", "never")', "missing"),
-    Flag("quiet", "q", "bool", "Suppress the pull output"),
-    Flag("read-only", "", "bool", "Mount the container's root filesystem as read only"),
-    Flag("restart", "", "string", "Restart policy to apply when a container exits", "no"),
-    Flag("rm", "", "bool", "Automatically remove the container when it exits"),
-    Flag("security-opt", "", "list", "Security Options"),
-    Flag("shm-size", "", "bytes", "Size of /dev/shm"),
-    Flag("stop-signal", "", "string", "Signal to stop the container"),
-    Flag("stop-timeout", "", "int", "Timeout (in seconds) to stop a container"),
-    Flag("sysctl", "", "list", "Sysctl options"),
-    Flag("tmpfs", "", "list", "Mount a tmpfs directory"),
-    Flag("tty", "t", "bool", "Allocate a pseudo-TTY"),
-    Flag("ulimit", "", "list", "Ulimit options", convert=_ulimit),
-    Flag("user", "u", "string", "Username or UID (format: <name|uid>[:<group|gid>])"),
-    Flag("userns", "", "string", "User namespace to use"),
-    Flag("uts", "", "string", "UTS namespace to use"),
-    Flag("volume", "v", "list", "Bind mount a volume"),
-    Flag("workdir", "w", "string", "Working directory inside the container"),
+FLAGS = table(
+    """
+        --add-host list                    Add a custom host-to-IP mapping (host:ip)
+        --annotation map                   Add an annotation to the container (passed through to the OCI runtime)
+                                           (default map[])
+        --blkio-weight uint16              Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)
+        --blkio-weight-device list         Block IO weight (relative device weight) (default [])
+        --cap-add list                     Add Linux capabilities
+        --cap-drop list                    Drop Linux capabilities
+        --cgroup-parent string             Optional parent cgroup for the container
+        --cidfile string                   Write the container ID to the file
+        --cpu-period int                   Limit CPU CFS (Completely Fair Scheduler) period
+        --cpu-quota int                    Limit CPU CFS (Completely Fair Scheduler) quota
+        --cpu-rt-period int                Limit CPU real-time period in microseconds
+        --cpu-rt-runtime int               Limit CPU real-time runtime in microseconds
+    -c, --cpu-shares int                   CPU shares (relative weight)
+        --cpus decimal                     Number of CPUs
+        --cpuset-cpus string               CPUs in which to allow execution (0-3, 0,1)
+        --cpuset-mems string               MEMs in which to allow execution (0-3, 0,1)
+        --device list                      Add a host device to the container
+        --device-cgroup-rule list          Add a rule to the cgroup allowed devices list
+        --device-read-bps list             Limit read rate (bytes per second) from a device (default [])
+        --device-read-iops list            Limit read rate (IO per second) from a device (default [])
+        --device-write-bps list            Limit write rate (bytes per second) to a device (default [])
+        --device-write-iops list           Limit write rate (IO per second) to a device (default [])
+        --disable-content-trust            Skip image verification (default true)
+        --dns list                         Set custom DNS servers
+        --dns-option list                  Set DNS options
+        --dns-search list                  Set custom DNS search domains
+        --domainname string                Container NIS domain name
+        --entrypoint string                Overwrite the default ENTRYPOINT of the image
+    -e, --env list                         Set environment variables
+        --env-file list                    Read in a file of environment variables
+        --expose list                      Expose a port or a range of ports
+        --gpus gpu-request                 GPU devices to add to the container ('all' to pass all GPUs)
+        --group-add list                   Add additional groups to join
+        --health-cmd string                Command to run to check health
+        --health-interval duration         Time between running the check (ms|s|m|h) (default 0s)
+        --health-retries int               Consecutive failures needed to report unhealthy
+        --health-start-interval duration   Time between running the check during the start period (ms|s|m|h) (default
+                                           0s)
+        --health-start-period duration     Start period for the container to initialize before starting health-retries
+                                           countdown (ms|s|m|h) (default 0s)
+        --health-timeout duration          Maximum time to allow one check to run (ms|s|m|h) (default 0s)
+    -h, --hostname string                  Container host name
+        --init                             Run an init inside the container that forwards signals and reaps processes
+    -i, --interactive                      Keep STDIN open even if not attached
+        --ip string                        IPv4 address (e.g., 172.30.100.104)
+        --ip6 string                       IPv6 address (e.g., 2001:db8::33)
+        --ipc string                       IPC mode to use
+        --isolation string                 Container isolation technology
+        --kernel-memory bytes              Kernel memory limit
+    -l, --label list                       Set meta data on a container
+        --label-file list                  Read in a line delimited file of labels
+        --link list                        Add link to another container
+        --link-local-ip list               Container IPv4/IPv6 link-local addresses
+        --log-driver string                Logging driver for the container
+        --log-opt list                     Log driver options
+        --mac-address string               Container MAC address (e.g., 92:d0:c6:0a:29:33)
+    -m, --memory bytes                     Memory limit
+        --memory-reservation bytes         Memory soft limit
+        --memory-swap bytes                Swap limit equal to memory plus swap: '-1' to enable unlimited swap
+        --memory-swappiness int            Tune container memory swappiness (0 to 100) (default -1)
+        --mount mount                      Attach a filesystem mount to the container
+        --name string                      Assign a name to the container
+        --network network                  Connect a container to a network
+        --network-alias list               Add network-scoped alias for the container
+        --no-healthcheck                   Disable any container-specified HEALTHCHECK
+        --oom-kill-disable                 Disable OOM Killer
+        --oom-score-adj int                Tune host's OOM preferences (-1000 to 1000)
+        --pid string                       PID namespace to use
+        --pids-limit int                   Tune container pids limit (set -1 for unlimited)
+        --platform string                  Set platform if server is multi-platform capable
+        --privileged                       Give extended privileges to this container
+    -p, --publish list                     Publish a container's port(s) to the host
+    -P, --publish-all                      Publish all exposed ports to random ports
+    -q, --quiet                            Suppress the pull output
+        --read-only                        Mount the container's root filesystem as read only
+        --restart string                   Restart policy to apply when a container exits (default "no")
+        --rm                               Automatically remove the container and its associated anonymous volumes when
+                                           it exits
+        --runtime string                   Runtime to use for this container
+        --security-opt list                Security Options
+        --shm-size bytes                   Size of /dev/shm
+        --stop-signal string               Signal to stop the container
+        --stop-timeout int                 Timeout (in seconds) to stop a container
+        --storage-opt list                 Storage driver options for the container
+        --sysctl map                       Sysctl options (default map[])
+        --tmpfs list                       Mount a tmpfs directory
+    -t, --tty                              Allocate a pseudo-TTY
+        --ulimit ulimit                    Ulimit options (default [])
+        --use-api-socket                   Bind mount Docker API socket and required auth
+    -u, --user string                      Username or UID (format: <name|uid>[:<group|gid>])
+        --userns string                    User namespace to use
+        --uts string                       UTS namespace to use
+    -v, --volume list                      Bind mount a volume
+        --volume-driver string             Optional volume driver for the container
+        --volumes-from list                Mount volumes from the specified container(s)
+    -w, --workdir string                   Working directory inside the container
+    -a, --attach list   Attach to STDIN, STDOUT or STDERR
+        --cpu-count int            CPU count (Windows only)
+        --cpu-percent int          CPU percent (Windows only)
+        --io-maxbandwidth bytes    Maximum IO bandwidth limit for the system drive (Windows only)
+        --io-maxiops uint          Maximum IOps limit for the system drive (Windows only)
+    """,
+    Flag("cgroupns", "", "string", _CGROUPNS, ""),
+    Flag("explain", "", "string", 'Show what the kernel was asked to do ("compact", "full", "json")', alone="compact"),
+    add_host=values.extra_host,
+    attach=values.stream,
+    blkio_weight_device=values.weight,
+    device_cgroup_rule=values.device_rule,
+    device_read_bps=values.rate(in_bytes=True),
+    device_read_iops=values.rate(in_bytes=False),
+    device_write_bps=values.rate(in_bytes=True),
+    device_write_iops=values.rate(in_bytes=False),
+    dns=values.address,
+    dns_search=values.search_domain,
+    gpus=values.gpus,
+    ip=values.address,
+    ip6=values.address,
+    label=values.label,
+    link=values.link,
+    link_local_ip=values.address,
+    memory_swap=values.memory_swap,
+    mount=values.mount,
+    network=endpoints.network,
+    sysctl=values.sysctl,
+    ulimit=values.ulimit,
 )
 
 # Flags whose value goes into the request as it is.
@@ -169,29 +164,39 @@ _CONFIG = {
 }
 _HOST_CONFIG = {
     "add-host": "ExtraHosts",
-    "cap-add": "CapAdd",
-    "cap-drop": "CapDrop",
+    "blkio-weight": "BlkioWeight",
+    "blkio-weight-device": "BlkioWeightDevice",
     "cgroup-parent": "CgroupParent",
     "cgroupns": "CgroupnsMode",
     "cidfile": "ContainerIDFile",
     "cpu-period": "CpuPeriod",
     "cpu-quota": "CpuQuota",
+    "cpu-rt-period": "CpuRealtimePeriod",
+    "cpu-rt-runtime": "CpuRealtimeRuntime",
     "cpu-shares": "CpuShares",
     "cpus": "NanoCpus",
     "cpuset-cpus": "CpusetCpus",
     "cpuset-mems": "CpusetMems",
+    "device-cgroup-rule": "DeviceCgroupRules",
+    "device-read-bps": "BlkioDeviceReadBps",
+    "device-read-iops": "BlkioDeviceReadIOps",
+    "device-write-bps": "BlkioDeviceWriteBps",
+    "device-write-iops": "BlkioDeviceWriteIOps",
     "dns": "Dns",
     "dns-option": "DnsOptions",
     "dns-search": "DnsSearch",
+    "gpus": "DeviceRequests",
     "group-add": "GroupAdd",
     "init": "Init",
     "ipc": "IpcMode",
+    "isolation": "Isolation",
+    "kernel-memory": "KernelMemory",
+    "link": "Links",
     "memory": "Memory",
     "memory-reservation": "MemoryReservation",
     "memory-swap": "MemorySwap",
     "memory-swappiness": "MemorySwappiness",
     "mount": "Mounts",
-    "network": "NetworkMode",
     "oom-kill-disable": "OomKillDisable",
     "oom-score-adj": "OomScoreAdj",
     "pid": "PidMode",
@@ -200,15 +205,24 @@ _HOST_CONFIG = {
     "publish-all": "PublishAllPorts",
     "read-only": "ReadonlyRootfs",
     "rm": "AutoRemove",
+    "runtime": "Runtime",
     "shm-size": "ShmSize",
     "ulimit": "Ulimits",
     "userns": "UsernsMode",
     "uts": "UTSMode",
+    "volume-driver": "VolumeDriver",
+    "volumes-from": "VolumesFrom",
 }
+# Flags of "name=value" that become a dictionary.
+_HOST_MAPS = {"annotation": "Annotations", "storage-opt": "StorageOpt", "sysctl": "Sysctls"}
+# What a namespace's mode may be. Another container's: only where the second is given.
+_MODES = {"pid": ("PID", "container:"), "uts": ("UTS", ""), "userns": ("USER", ""), "cgroupns": ("CGROUP", "private")}
+_WINDOWS = ("cpu-count", "cpu-percent", "io-maxbandwidth", "io-maxiops")
 
 
 def request(flags: Flags, image: str, arguments: list[str]) -> dict[str, Any]:
     """The body of ``POST /containers/create``. Raises InvalidInput."""
+    _check(flags)
     config: dict[str, Any] = {"Image": image, "HostConfig": _host_config(flags)}
     config |= {field: flags[name] for name, field in _CONFIG.items() if name in flags.given}
     attached = flags["attach"] or ["stdout", "stderr"]
@@ -222,38 +236,104 @@ def request(flags: Flags, image: str, arguments: list[str]) -> dict[str, Any]:
         config["Entrypoint"] = [flags["entrypoint"]]
     if entries := environment(flags):
         config["Env"] = entries
-    if labels := _pairs([*_lines(flags["label-file"]), *flags["label"]]):
+    if labels := pairs([*_lines(flags["label-file"]), *flags["label"]]):
         config["Labels"] = labels
     if anonymous := [volume for volume in flags["volume"] if ":" not in volume]:
         config["Volumes"] = {volume: {} for volume in anonymous}
-    ports = [_port(text) for text in flags["publish"]]
-    exposed = [text if "/" in text else f"{text}/tcp" for text in flags["expose"]] + [port for port, _ in ports]
+    if check := _health(flags):
+        config["Healthcheck"] = check
+    exposed, bindings = ports.requested(flags["publish"], flags["expose"])
     if exposed:
-        config["ExposedPorts"] = {port: {} for port in exposed}
-    for port, binding in ports:
-        config["HostConfig"].setdefault("PortBindings", {}).setdefault(port, []).append(binding)
+        config["ExposedPorts"] = exposed
+    if bindings:
+        config["HostConfig"]["PortBindings"] = bindings
+    if networks := endpoints.settings(flags):
+        config["NetworkingConfig"] = {"EndpointsConfig": networks}
     return config
+
+
+def _check(flags: Flags) -> None:
+    """Raises InvalidInput for what no daemon needs to be asked about."""
+    for name in _WINDOWS:
+        if name in flags.given:
+            where = "a Docker daemon running on windows, but the Docker daemon is running on linux"
+            raise InvalidInput(f'"--{name}" is only supported on {where}')
+    if flags["use-api-socket"]:
+        raise InvalidInput("--use-api-socket is not supported: mount the daemon's socket with -v")
+    endpoints.mac_address(flags["mac-address"])
+    swappiness = flags["memory-swappiness"]
+    if not -1 <= swappiness <= 100:
+        raise InvalidInput(f"invalid value: {swappiness}. Valid memory swappiness range is 0-100")
+    for name, (what, other) in _MODES.items():
+        if not (flags[name] in ("", "host", other) or (other.endswith(":") and flags[name].startswith(other))):
+            raise InvalidInput(f"--{name}: invalid {what} mode")
 
 
 def _host_config(flags: Flags) -> dict[str, Any]:
     host = {field: flags[name] for name, field in _HOST_CONFIG.items() if name in flags.given}
-    host.setdefault("NetworkMode", "default")
-    if flags["volume"]:
-        binds = [_bind(volume) for volume in flags["volume"] if ":" in volume]
-        host |= {"Binds": binds} if binds else {}
+    host |= {field: pairs(flags[name]) for name, field in _HOST_MAPS.items() if flags[name]}
+    host |= _capabilities(flags)
+    host["NetworkMode"] = flags["network"][0]["Target"] if flags["network"] else "default"
+    if binds := [_bind(volume) for volume in flags["volume"] if ":" in volume]:
+        host["Binds"] = binds
     if flags["tmpfs"]:
         host["Tmpfs"] = {path: options for path, _, options in (text.partition(":") for text in flags["tmpfs"])}
     if flags["device"]:
-        host["Devices"] = [_device(text) for text in flags["device"]]
-    if flags["sysctl"]:
-        host["Sysctls"] = _pairs(flags["sysctl"])
+        host |= _devices(flags["device"], flags["gpus"])
     if flags["log-driver"] or flags["log-opt"]:
-        host["LogConfig"] = {"Type": flags["log-driver"] or "", "Config": _pairs(flags["log-opt"])}
+        if flags["log-driver"] == "none" and flags["log-opt"]:
+            raise InvalidInput("invalid logging opts for driver none")
+        host["LogConfig"] = {"Type": flags["log-driver"], "Config": pairs(flags["log-opt"])}
     host |= _security(flags["security-opt"])
-    host["RestartPolicy"] = _restart_policy(flags["restart"])
+    host["RestartPolicy"] = restart_policy(flags["restart"])
     if flags["rm"] and host["RestartPolicy"]["Name"] != "no":
         raise InvalidInput("conflicting options: cannot specify both --restart and --rm")
     return host
+
+
+def _devices(texts: list[str], requests: list[dict[str, Any]]) -> dict[str, Any]:
+    """Device files; and devices of the Container Device Interface, ``vendor.com/class=name``, which are asked for."""
+    named = [text for text in texts if re.fullmatch(r"[\w.-]+/[\w.-]+=[\w.:-]+", text)]
+    found: dict[str, Any] = {"Devices": [values.device(text) for text in texts if text not in named]}
+    if named:
+        found["DeviceRequests"] = [*requests, {"Driver": "cdi", "DeviceIDs": named}]
+    return found
+
+
+def _capabilities(flags: Flags) -> dict[str, list[str]]:
+    """What is both added and dropped is added. ``ALL`` stands for all of its kind."""
+    added, dropped = ({_capability(text) for text in flags[name]} for name in ("cap-add", "cap-drop"))
+    added, dropped = ({"ALL"} if "ALL" in names else names for names in (added, dropped))
+    both = {"CapAdd": sorted(added), "CapDrop": sorted(dropped - added)}
+    return {name: found for name, found in both.items() if found}
+
+
+def _capability(text: str) -> str:
+    """``net_admin`` as ``CAP_NET_ADMIN``; ``ALL`` is all of them."""
+    name = text.strip().upper()
+    return name if name == "ALL" or name.startswith("CAP_") else f"CAP_{name}"
+
+
+def _health(flags: Flags) -> dict[str, Any]:
+    """``--health-*`` as a Healthcheck, times in nanoseconds."""
+    fields = {
+        "interval": "Interval",
+        "timeout": "Timeout",
+        "start-period": "StartPeriod",
+        "start-interval": "StartInterval",
+        "retries": "Retries",
+    }
+    found = {field: flags[f"health-{name}"] for name, field in fields.items() if flags[f"health-{name}"]}
+    for name, field in fields.items():
+        if found.get(field, 0) < 0:
+            raise InvalidInput(f"--health-{name} cannot be negative")
+    if flags["health-cmd"]:
+        found["Test"] = ["CMD-SHELL", flags["health-cmd"]]
+    if not flags["no-healthcheck"]:
+        return found
+    if found:
+        raise InvalidInput("--no-healthcheck conflicts with --health-* options")
+    return {"Test": ["NONE"]}
 
 
 def environment(flags: Flags) -> list[str]:
@@ -276,7 +356,7 @@ def _lines(paths: list[str], are_variables: bool = False) -> list[str]:
     lines = []
     for path in paths:
         try:
-            with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123 - pathlib is slow to import
+            with open(path, encoding="utf-8-sig") as file:
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
@@ -292,35 +372,10 @@ def _lines(paths: list[str], are_variables: bool = False) -> list[str]:
     return lines
 
 
-def _pairs(texts: list[str]) -> dict[str, str]:
-    return {name: value for name, _, value in (text.partition("=") for text in texts)}
-
-
 def _bind(text: str) -> str:
     """``./here:/there`` with this directory's absolute path: the daemon is somewhere else."""
     source, colon, rest = text.partition(":")
-    return f"{_host_path(source)}{colon}{rest}" if source.startswith((".", "~/")) else text
-
-
-def _host_path(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(path))  # noqa: PTH100, PTH111 - pathlib is slow to import
-
-
-def _device(text: str) -> dict[str, str]:
-    """``/dev/sda:/dev/xvda:rwm``, ``/dev/fuse``, ``/dev/fuse:r``."""
-    parts = text.split(":")
-    is_mode = re.compile(r"(?!.*(.).*\1)[rwm]{1,3}").fullmatch
-    if len(parts) == 2 and is_mode(parts[1]):
-        parts = [parts[0], "", parts[1]]
-    source, inside, mode = (*parts, "", "")[:3]
-    if len(parts) > 3 or not source:
-        raise InvalidInput(f"bad format for path: {text}")
-    if mode and not is_mode(mode):
-        raise InvalidInput(f"bad mode specified: {mode}")
-    inside = posixpath.normpath(inside or source)
-    if not inside.startswith("/"):
-        raise InvalidInput(f"{inside} is not an absolute path")
-    return {"PathOnHost": source, "PathInContainer": inside, "CgroupPermissions": mode or "rwm"}
+    return f"{values.host_path(source)}{colon}{rest}" if source.startswith((".", "~/")) else text
 
 
 def _security(options: list[str]) -> dict[str, Any]:
@@ -347,24 +402,15 @@ def _profile(path: str) -> str:
     import json
 
     try:
-        with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import
+        with open(path, encoding="utf-8") as file:
             return json.dumps(json.load(file), separators=(",", ":"), ensure_ascii=False)
     except (OSError, ValueError) as error:
         raise InvalidInput(f"opening seccomp profile ({path}) failed: {error}") from None
 
 
-def _restart_policy(text: str) -> dict[str, Any]:
+def restart_policy(text: str) -> dict[str, Any]:
     """``no``, ``always``, ``on-failure:3``."""
     name, colon, count = text.partition(":")
     if colon and not re.fullmatch(r"\d+", count, re.ASCII):
         raise InvalidInput("invalid restart policy format: maximum retry count must be an integer")
     return {"Name": name or "no", "MaximumRetryCount": int(count or 0)}
-
-
-def _port(text: str) -> tuple[str, dict[str, str]]:
-    """``127.0.0.1:8080:80/tcp``: the container's port, and where on the host it shall be. No ranges."""
-    match = re.fullmatch(r"(?:(?:(\[[^]]*\]|[^:]*):)?(\d*):)?(\d+)(?:/(tcp|udp|sctp))?", text, re.ASCII)
-    if match is None:
-        raise InvalidInput(f"invalid containerPort: {text}")
-    address, host_port, port, protocol = match.groups()
-    return f"{port}/{protocol or 'tcp'}", {"HostIp": (address or "").strip("[]"), "HostPort": host_port or ""}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from minidock.client import terminal
+from minidock.client.connection import Response
 from minidock.client.context import Context
 from minidock.errors import ErrorFromDaemon, ErrorInStream, InvalidInput
 from minidock.units import human_size
@@ -53,18 +54,34 @@ def with_image(
     return action()
 
 
-def pull(context: Context, image: str, platform: str | None, quiet: bool, output: TextIO) -> None:
+def full_name(image: str) -> str:
+    """``docker.io/library/alpine:latest``: what the short name stands for."""
+    first, slash, _ = image.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return image
+    return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
+
+
+def pull(
+    context: Context, image: str, platform: str | None, quiet: bool, output: TextIO, every_tag: bool = False
+) -> None:
     """Pull, and show the progress. Raises ErrorFromDaemon, ErrorInStream."""
     from minidock.client import credentials  # only a pull needs passwords, and a run that pulls nothing is in a hurry
 
     name, tag = split(image)
-    query = {"fromImage": name, "tag": tag, "platform": platform}
-    progress = Progress(output)
-    headers = credentials.headers(image)
-    for document in context.client.request("POST", "/images/create", query, headers=headers).documents():
+    query = {"fromImage": name, "tag": None if every_tag else tag, "platform": platform}
+    follow(context.client.request("POST", "/images/create", query, headers=credentials.headers(image)), output, quiet)
+
+
+def follow(response: Response, output: TextIO, quiet: bool = False) -> dict[str, Any] | None:
+    """Show a progress stream to its end; what it said aside (``aux``), last. Raises ErrorInStream."""
+    progress, aside = Progress(output), None
+    for document in response.documents():
         check(document)
-        if not quiet:
+        aside = document.get("aux", aside)
+        if not quiet and "aux" not in document:
             progress.show(document)
+    return aside
 
 
 def check(document: dict[str, Any]) -> None:

@@ -38,13 +38,10 @@ def write(rows: list[Record], headings: Record, form: str, default: str) -> str:
 def _render(text: str, rows: list[Record], headings: Record, table: bool) -> list[str]:
     try:
         template = Template(text)
-    except TemplateError as error:
-        raise TemplateError(f"failed to parse template: {error}") from None
-    try:
         lines = [template.render(row) for row in rows]
         return [Template(text, functions=_IN_HEADINGS).render(headings), *lines] if table else lines
     except TemplateError as error:
-        raise TemplateError(f"failed to execute template: {error}") from None
+        raise TemplateError(f"template parsing error: {error}") from None
 
 
 def align(text: str, least: int = 10, padding: int = 3) -> str:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidock.client.flags import Command, Flag, parse, usage
+from minidock.client.flags import Command, Flag, parse
+from minidock.client.usage import usage
 from minidock.errors import InvalidArguments, InvalidFlag
 
 TABLE = (

@@ -8,7 +8,7 @@ from typing import Any
 
 from minidock.client.connection import segment
 from minidock.client.context import Context
-from minidock.client.flags import Command, Flag, Flags
+from minidock.client.flags import Command, Flags, table
 from minidock.errors import ErrorFromDaemon
 
 _SEVERAL = "[OPTIONS] CONTAINER [CONTAINER...]"
@@ -73,7 +73,7 @@ def _wait(context: Context, flags: Flags, names: list[str]) -> int:
 
 
 def _rm(context: Context, flags: Flags, names: list[str]) -> int:
-    query = {"force": flags["force"], "v": flags["volumes"]}
+    query = {"force": flags["force"], "v": flags["volumes"], "link": flags["link"]}
 
     def action(name: str) -> str | None:
         try:
@@ -88,34 +88,28 @@ def _rm(context: Context, flags: Flags, names: list[str]) -> int:
     return for_each(names, action)
 
 
-_TIMEOUT = Flag("timeout", "t", "int", "Seconds to wait before killing the container")
-_SIGNAL = Flag("signal", "s", "string", "Signal to send to the container")
+_SIGNAL = table("-s, --signal string  Signal to send to the container")
+_STOPPING = (*_SIGNAL, *table("-t, --timeout int  Seconds to wait before killing the container"))
+_ONE_OR_MORE = "CONTAINER [CONTAINER...]"
 
-STOP = Command("stop", _SEVERAL, "Stop one or more running containers", _stop, (_SIGNAL, _TIMEOUT), least=1)
-RESTART = Command("restart", _SEVERAL, "Restart one or more containers", _restart, (_SIGNAL, _TIMEOUT), least=1)
-KILL = Command("kill", _SEVERAL, "Kill one or more running containers", _kill, (_SIGNAL,), least=1)
-PAUSE = Command(
-    "pause", "CONTAINER [CONTAINER...]", "Pause all processes within one or more containers", _pause, least=1
-)
-UNPAUSE = Command(
-    "unpause", "CONTAINER [CONTAINER...]", "Unpause all processes within one or more containers", _unpause, least=1
-)
+STOP = Command("stop", _SEVERAL, "Stop one or more running containers", _stop, _STOPPING, least=1)
+RESTART = Command("restart", _SEVERAL, "Restart one or more containers", _restart, _STOPPING, least=1)
+KILL = Command("kill", _SEVERAL, "Kill one or more running containers", _kill, _SIGNAL, least=1)
+PAUSE = Command("pause", _ONE_OR_MORE, "Pause all processes within one or more containers", _pause, least=1)
+UNPAUSE = Command("unpause", _ONE_OR_MORE, "Unpause all processes within one or more containers", _unpause, least=1)
 RENAME = Command("rename", "CONTAINER NEW_NAME", "Rename a container", _rename, least=2, most=2)
 WAIT = Command(
-    "wait",
-    "CONTAINER [CONTAINER...]",
-    "Block until one or more containers stop, then print their exit codes",
-    _wait,
-    least=1,
+    "wait", _ONE_OR_MORE, "Block until one or more containers stop, then print their exit codes", _wait, least=1
 )
 RM = Command(
     "rm",
     _SEVERAL,
     "Remove one or more containers",
     _rm,
-    (
-        Flag("force", "f", "bool", "Force the removal of a running container (uses SIGKILL)"),
-        Flag("volumes", "v", "bool", "Remove anonymous volumes associated with the container"),
-    ),
+    table("""
+    -f, --force     Force the removal of a running container (uses SIGKILL)
+    -l, --link      Remove the specified link
+    -v, --volumes   Remove anonymous volumes associated with the container
+"""),
     least=1,
 )

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from minidock.client import options, terminal
-from minidock.client.commands.run import DETACH_KEYS
 from minidock.client.connection import Client, segment
 from minidock.client.context import Context
-from minidock.client.flags import Command, Flag, Flags
+from minidock.client.flags import Command, Flags, table
 from minidock.client.session import Session
 from minidock.errors import ErrorFromDaemon, InvalidInput
 
@@ -68,17 +67,17 @@ EXEC = Command(
     "[OPTIONS] CONTAINER COMMAND [ARG...]",
     "Execute a command in a running container",
     execute,
-    (
-        Flag("detach", "d", "bool", "Detached mode: run command in the background"),
-        DETACH_KEYS,
-        Flag("env", "e", "list", "Set environment variables"),
-        Flag("env-file", "", "list", "Read in a file of environment variables"),
-        Flag("interactive", "i", "bool", "Keep STDIN open even if not attached"),
-        Flag("privileged", "", "bool", "Give extended privileges to the command"),
-        Flag("tty", "t", "bool", "Allocate a pseudo-TTY"),
-        Flag("user", "u", "string", 'Username or UID (format: "<name|uid>[:<group|gid>]")'),
-        Flag("workdir", "w", "string", "Working directory inside the container"),
-    ),
+    table("""
+    -d, --detach               Detached mode: run command in the background
+        --detach-keys string   Override the key sequence for detaching a container
+    -e, --env list             Set environment variables
+        --env-file list        Read in a file of environment variables
+    -i, --interactive          Keep STDIN open even if not attached
+        --privileged           Give extended privileges to the command
+    -t, --tty                  Allocate a pseudo-TTY
+    -u, --user string          Username or UID (format: "<name|uid>[:<group|gid>]")
+    -w, --workdir string       Working directory inside the container
+"""),
     least=2,
     interspersed=False,
 )

@@ -1,4 +1,4 @@
-"""Images: list, pull, import, tag, remove."""
+"""Images: list, pull, tag, remove."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from minidock.client import pulling, table
+from minidock.client import pulling
 from minidock.client.commands.containers import for_each
-from minidock.client.commands.ps import FILTER, FORMAT, NO_TRUNC, filters
 from minidock.client.connection import segment
 from minidock.client.context import Context
-from minidock.client.flags import Command, Flag, Flags
-from minidock.client.http1 import PIECE
+from minidock.client.flags import Command, Flags, table
+from minidock.client.listing import FORMAT, configured, filters, show
 from minidock.client.template import Record
 from minidock.errors import InvalidInput
 from minidock.units import SECOND, human_duration, human_size, local_time
@@ -80,64 +79,38 @@ def _row(image: dict[str, Any], repository: str, tag: str, digest: str, truncate
     )
 
 
+def rows_of(image: dict[str, Any], truncate: bool, now: int) -> Row:
+    """One row for the image, with the first of its names."""
+    return next(rows(image, False, truncate, now))
+
+
 def images(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock images``."""
+    context.client.since(flags, "tree", "1.47")
     wanted = filters([*flags["filter"], *(f"reference={argument}" for argument in arguments)])
     found = context.client.request("GET", "/images/json", {"all": flags["all"], "filters": wanted}).json()
-    form = "{{.ID}}" if flags["quiet"] else flags["format"]
+    form = "{{.ID}}" if flags["quiet"] else configured("imagesFormat", flags["format"])
     digests, truncate = flags["digests"] or "{{.Digest}}" in form, not flags["no-trunc"]
     default = _COLUMNS_WITH_DIGEST if flags["digests"] else _COLUMNS
-    listed: list[Record] = [row for image in found for row in rows(image, digests, truncate, time.time_ns())]
-    print(table.write(listed, HEADINGS, form, default), end="")
+    show([row for image in found for row in rows(image, digests, truncate, time.time_ns())], HEADINGS, form, default)
     return 0
 
 
 def pull(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock pull``: progress, and at the end the image's full name."""
-    image = arguments[0]
-    if "@" not in image and pulling.familiar(image) != image and not flags["quiet"]:
+    image, quiet = arguments[0], flags["quiet"]
+    has_tag = "@" in image or pulling.familiar(image) == image
+    if flags["all-tags"]:
+        if has_tag:
+            raise InvalidInput("tag can't be used with --all-tags/-a")
+        pulling.pull(context, image, flags["platform"], quiet, sys.stdout, every_tag=True)
+        print(pulling.full_name(image))
+        return 0
+    if not has_tag and not quiet:
         print("Using default tag: latest", flush=True)
-    pulling.pull(context, image, flags["platform"], flags["quiet"], sys.stdout)
-    print(_full_name(pulling.familiar(image)))
+    pulling.pull(context, image, flags["platform"], quiet, sys.stdout)
+    print(pulling.full_name(pulling.familiar(image)))
     return 0
-
-
-def _full_name(image: str) -> str:
-    """``docker.io/library/alpine:latest``: what the short name stands for."""
-    first, slash, _ = image.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return image
-    return f"docker.io/{image}" if slash else f"docker.io/library/{image}"
-
-
-def import_(context: Context, flags: Flags, arguments: list[str]) -> int:
-    """``minidock import``: a root file system tar, from a file, standard input or a URL, becomes an image."""
-    source, name = arguments[0], arguments[1] if len(arguments) > 1 else ""
-    repository, tag = pulling.split(name) if name else ("", "")
-    is_url = source.startswith(("http://", "https://"))
-    query = {
-        "fromSrc": source if is_url else "-",
-        "repo": repository,
-        "tag": tag,
-        "message": flags["message"],
-        "changes": flags["change"],
-        "platform": flags["platform"],
-    }
-    body = None if is_url else _read_in_pieces(source)
-    progress = pulling.Progress(sys.stdout)
-    for document in context.client.request("POST", "/images/create", query, body).documents():
-        pulling.check(document)
-        progress.show(document)
-    return 0
-
-
-def _read_in_pieces(source: str) -> Iterator[bytes]:
-    try:
-        file = sys.stdin.buffer if source == "-" else open(source, "rb")  # noqa: SIM115, PTH123
-    except OSError as error:
-        raise InvalidInput(f"open {source}: {str(error.strerror).lower()}") from None
-    # Opened here and not in a generator: an error must come before the request is on its way.
-    return iter(lambda: file.read(PIECE), b"")
 
 
 def tag(context: Context, flags: Flags, arguments: list[str]) -> int:
@@ -150,6 +123,7 @@ def tag(context: Context, flags: Flags, arguments: list[str]) -> int:
 
 def rmi(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock rmi``: prints what was untagged and what was deleted."""
+    context.client.since(flags, "platform", "1.50")
     query = {"force": flags["force"], "noprune": flags["no-prune"]}
 
     def action(name: str) -> str:
@@ -159,20 +133,21 @@ def rmi(context: Context, flags: Flags, arguments: list[str]) -> int:
     return for_each(arguments, action)
 
 
-_PLATFORM = Flag("platform", "", "string", "Set platform if server is multi-platform capable")
-
 IMAGES = Command(
     "images",
     "[OPTIONS] [REPOSITORY[:TAG]]",
     "List images",
     images,
-    (
-        Flag("all", "a", "bool", "Show all images (default hides intermediate images)"),
-        Flag("digests", "", "bool", "Show digests"),
-        FILTER,
+    table(
+        """
+    -a, --all             Show all images (default hides intermediate images)
+        --digests         Show digests
+    -f, --filter filter   Filter output based on conditions provided
+        --no-trunc        Don't truncate output
+    -q, --quiet           Only show image IDs
+        --tree            List multi-platform images as a tree (EXPERIMENTAL)
+""",
         FORMAT,
-        NO_TRUNC,
-        Flag("quiet", "q", "bool", "Only show image IDs"),
     ),
     most=1,
 )
@@ -181,22 +156,14 @@ PULL = Command(
     "[OPTIONS] NAME[:TAG|@DIGEST]",
     "Download an image from a registry",
     pull,
-    (_PLATFORM, Flag("quiet", "q", "bool", "Suppress verbose output")),
+    table("""
+    -a, --all-tags                Download all tagged images in the repository
+        --disable-content-trust   Skip image verification (default true)
+        --platform string         Set platform if server is multi-platform capable
+    -q, --quiet                   Suppress verbose output
+"""),
     least=1,
     most=1,
-)
-IMPORT = Command(
-    "import",
-    "[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
-    "Import the contents from a tarball to create a filesystem image",
-    import_,
-    (
-        Flag("change", "c", "list", "Apply Dockerfile instruction to the created image"),
-        Flag("message", "m", "string", "Set commit message for imported image"),
-        _PLATFORM,
-    ),
-    least=1,
-    most=2,
 )
 TAG = Command(
     "tag",
@@ -211,9 +178,11 @@ RMI = Command(
     "[OPTIONS] IMAGE [IMAGE...]",
     "Remove one or more images",
     rmi,
-    (
-        Flag("force", "f", "bool", "Force removal of the image"),
-        Flag("no-prune", "", "bool", "Do not delete untagged parents"),
-    ),
+    table("""
+    -f, --force              Force removal of the image
+        --no-prune           Do not delete untagged parents
+        --platform strings   Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g.,
+                             "linux/amd64")
+"""),
     least=1,
 )

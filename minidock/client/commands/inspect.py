@@ -9,7 +9,8 @@ from typing import Any
 
 from minidock.client.connection import segment
 from minidock.client.context import Context
-from minidock.client.flags import Command, Flag, Flags
+from minidock.client.flags import Command, Flag, Flags, table
+from minidock.client.listing import VIEW
 from minidock.client.template import Template, TemplateError, parse_format
 from minidock.client.template_functions import Nil, Struct, to_json
 from minidock.errors import ErrorFromDaemon, InvalidInput, MinidockError, NotFound
@@ -114,31 +115,66 @@ def _nil(name: str) -> Nil:
     return Nil("map[]" if name in _MAPS else "<nil>" if name in _POINTERS else "[]")
 
 
-_FORMAT = Flag("format", "f", "string", "Format output: 'json', or a Go template", "")
-_SIZE = Flag("size", "s", "bool", "Display total file sizes if the type is container")
-_TYPE = Flag("type", "", "string", "Only inspect objects of the given type", "")
+def _of_kind(kind: str) -> Callable[[Context, Flags, list[str]], int]:
+    """``minidock KIND inspect``."""
+
+    def run(context: Context, flags: Flags, names: list[str]) -> int:
+        context.client.since(flags, "platform", "1.49")
+        return _show(_inspector(context, kind, flags.get("size", False)), flags["format"], names)
+
+    return run
+
+
+_SIZE = table("-s, --size  Display total file sizes if the type is container")
+_TYPE = table("--type string  Only inspect objects of the given type")
+_PLATFORM = Flag(
+    "platform",
+    "",
+    "string",
+    "Inspect a specific platform of the multi-platform image.\n"
+    "If the image or the server is not multi-platform capable, "
+    "the command will error out if the platform does not match.\n"
+    "'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+    "",
+)
 
 INSPECT = Command(
     "inspect",
     "[OPTIONS] NAME|ID [NAME|ID...]",
     "Return low-level information on Docker objects",
     inspect,
-    (_FORMAT, _SIZE, _TYPE),
+    (VIEW, *_SIZE, *_TYPE),
     least=1,
 )
 CONTAINER = Command(
     "container inspect",
     "[OPTIONS] CONTAINER [CONTAINER...]",
     "Display detailed information on one or more containers",
-    lambda context, flags, names: _show(_inspector(context, "container", flags["size"]), flags["format"], names),
-    (_FORMAT, _SIZE),
+    _of_kind("container"),
+    (VIEW, *_SIZE),
     least=1,
 )
 IMAGE = Command(
     "image inspect",
     "[OPTIONS] IMAGE [IMAGE...]",
     "Display detailed information on one or more images",
-    lambda context, flags, names: _show(_inspector(context, "image", False), flags["format"], names),
-    (_FORMAT,),
+    _of_kind("image"),
+    (VIEW, _PLATFORM),
+    least=1,
+)
+NETWORK = Command(
+    "network inspect",
+    "[OPTIONS] NETWORK [NETWORK...]",
+    "Display detailed information on one or more networks",
+    _of_kind("network"),
+    (VIEW, *table("-v, --verbose  Verbose output for diagnostics")),
+    least=1,
+)
+VOLUME = Command(
+    "volume inspect",
+    "[OPTIONS] VOLUME [VOLUME...]",
+    "Display detailed information on one or more volumes",
+    _of_kind("volume"),
+    (VIEW,),
     least=1,
 )

@@ -7,7 +7,7 @@ import time
 from minidock.client import terminal
 from minidock.client.connection import segment
 from minidock.client.context import Context
-from minidock.client.flags import Command, Flag, Flags
+from minidock.client.flags import Command, Flags, table
 from minidock.client.streams import Frames, Raw
 from minidock.units import SECOND, parse_time
 
@@ -48,26 +48,15 @@ LOGS = Command(
     "[OPTIONS] CONTAINER",
     "Fetch the logs of a container",
     logs,
-    (
-        Flag("details", "", "bool", "Show extra details provided to logs"),
-        Flag("follow", "f", "bool", "Follow log output"),
-        Flag(
-            "since",
-            "",
-            "string",
-            'Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
-            "",
-        ),
-        Flag("tail", "n", "string", "Number of lines to show from the end of the logs", "all"),
-        Flag("timestamps", "t", "bool", "Show timestamps"),
-        Flag(
-            "until",
-            "",
-            "string",
-            'Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)',
-            "",
-        ),
-    ),
+    table("""
+        --details        Show extra details provided to logs
+    -f, --follow         Follow log output
+        --since string   Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42 minutes)
+    -n, --tail string    Number of lines to show from the end of the logs (default "all")
+    -t, --timestamps     Show timestamps
+        --until string   Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42
+                         minutes)
+"""),
     least=1,
     most=1,
 )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
-from minidock.client import table
 from minidock.client.context import Context
-from minidock.client.flags import Command, Flag, Flags
-from minidock.client.template import Record
+from minidock.client.flags import Command, Flags, table
+from minidock.client.listing import FORMAT, configured, filters, show
+from minidock.client.listing import labels as listed
+from minidock.client.template import Record, Template, TemplateError
 from minidock.client.template_functions import quote
-from minidock.errors import InvalidInput
 from minidock.units import SECOND, human_duration, human_size, local_time
 
 _COLUMNS = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
@@ -42,22 +43,6 @@ HEADINGS = Row(
 )
 
 
-def filters(texts: list[str]) -> dict[str, dict[str, bool]]:
-    """``["status=exited", …]`` as the API takes it: ``{"status": {"exited": true}}``."""
-    result: dict[str, dict[str, bool]] = {}
-    for text in texts:
-        name, _, value = text.partition("=")
-        result.setdefault(name.strip().lower(), {})[value.strip()] = True
-    return result
-
-
-def filter_value(text: str) -> str:
-    """Raises InvalidInput for a ``--filter`` without ``=``."""
-    if "=" not in text:
-        raise InvalidInput("bad format of filter (expected name=value)")
-    return text
-
-
 def row(container: dict[str, Any], truncate: bool, now: int) -> Row:
     """What the API says about a container, as a person reads it. ``now`` is in nanoseconds."""
     created = container["Created"] * SECOND
@@ -69,7 +54,7 @@ def row(container: dict[str, Any], truncate: bool, now: int) -> Row:
         CreatedAt=local_time(created),
         ID=container["Id"][:12] if truncate else container["Id"],
         Image=_image(container, truncate),
-        Labels=",".join(f"{name}={labels[name]}" for name in sorted(labels)),
+        Labels=listed(container),
         LocalVolumes=str(sum(mount.get("Driver") == "local" for mount in mounts)),
         Mounts=",".join(_ellipsis(name, 15 if truncate else None) for name in names),
         Names=",".join(name.removeprefix("/") for name in container["Names"]),
@@ -114,9 +99,22 @@ def ports(mappings: list[dict[str, Any]]) -> str:
     return ", ".join(texts)
 
 
+def _check(form: str) -> None:
+    """Docker tries a template before it asks the daemon, and words the failure differently. Raises TemplateError."""
+    try:
+        template = Template(form.removeprefix("table "))
+    except TemplateError as error:
+        raise TemplateError(f"failed to parse template: {error}") from None
+    try:
+        template.render(HEADINGS)
+    except TemplateError as error:
+        raise TemplateError(f"failed to execute template: {error}") from None
+
+
 def ps(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock ps``."""
-    form, last = flags["format"], 1 if flags["latest"] else flags["last"]
+    form, last = configured("psFormat", flags["format"], flags["quiet"]), 1 if flags["latest"] else flags["last"]
+    _check(form)
     query = {
         "all": flags["all"],
         "limit": last if last > 0 else None,
@@ -124,31 +122,32 @@ def ps(context: Context, flags: Flags, arguments: list[str]) -> int:
         "filters": filters(flags["filter"]),
     }
     containers = context.client.request("GET", "/containers/json", query).json()
-    rows: list[Record] = [row(container, not flags["no-trunc"], time.time_ns()) for container in containers]
+    rows = [row(container, not flags["no-trunc"], time.time_ns()) for container in containers]
     if flags["quiet"]:
+        if form:
+            message = "Ignoring custom format, because both --format and --quiet are set."
+            print(f"WARNING: {message}", file=sys.stderr)
         form = "{{.ID}}"
-    print(table.write(rows, HEADINGS, form, _COLUMNS + ("\t{{.Size}}" if flags["size"] else "")), end="")
+    show(rows, HEADINGS, form, _COLUMNS + ("\t{{.Size}}" if flags["size"] else ""))
     return 0
 
-
-FORMAT = Flag("format", "", "string", "Format output: 'table', 'table TEMPLATE', 'json', or a Go template", "")
-FILTER = Flag("filter", "f", "list", "Filter output based on conditions provided", convert=filter_value)
-NO_TRUNC = Flag("no-trunc", "", "bool", "Don't truncate output")
 
 PS = Command(
     "ps",
     "[OPTIONS]",
     "List containers",
     ps,
-    (
-        Flag("all", "a", "bool", "Show all containers (default shows just running)"),
-        FILTER,
+    table(
+        """
+    -a, --all             Show all containers (default shows just running)
+    -f, --filter filter   Filter output based on conditions provided
+    -n, --last int        Show n last created containers (includes all states) (default -1)
+    -l, --latest          Show the latest created container (includes all states)
+        --no-trunc        Don't truncate output
+    -q, --quiet           Only display container IDs
+    -s, --size            Display total file sizes
+""",
         FORMAT,
-        Flag("last", "n", "int", "Show n last created containers (includes all states)", -1),
-        Flag("latest", "l", "bool", "Show the latest created container (includes all states)"),
-        NO_TRUNC,
-        Flag("quiet", "q", "bool", "Only display container IDs"),
-        Flag("size", "s", "bool", "Display total file sizes"),
     ),
     most=0,
 )

@@ -9,14 +9,12 @@ from typing import Any
 from minidock.client import terminal
 from minidock.client.connection import Client, Hijacked, Response, segment
 from minidock.client.context import Context
-from minidock.client.flags import Command, Flag, Flags
+from minidock.client.flags import Command, Flags, table
 from minidock.client.options import FLAGS, request
 from minidock.client.session import Detached, Session
 from minidock.errors import ErrorFromDaemon, ErrorInStream, InvalidInput, MinidockError
 
-DETACH = Flag("detach", "d", "bool", "Run container in background and print container ID")
-DETACH_KEYS = Flag("detach-keys", "", "string", "Override the key sequence for detaching a container")
-SIG_PROXY = Flag("sig-proxy", "", "bool", "Proxy received signals to the process", True)
+_DETACH_KEYS = "--detach-keys string  Override the key sequence for detaching a container\n"
 
 
 def run(context: Context, flags: Flags, arguments: list[str]) -> int:
@@ -142,7 +140,7 @@ def _create(context: Context, flags: Flags, body: dict[str, Any]) -> str:
     from minidock.client import pulling
 
     pulling.check_policy(flags["pull"])
-    if flags["cidfile"] and os.path.exists(flags["cidfile"]):  # noqa: PTH110 - pathlib is slow to import
+    if flags["cidfile"] and os.path.exists(flags["cidfile"]):
         message = "container ID file found, make sure the other container isn't running or delete"
         raise InvalidInput(f"{message} {flags['cidfile']}")
     if flags["tty"] and terminal.is_terminal(terminal.STDOUT):
@@ -156,13 +154,15 @@ def _create(context: Context, flags: Flags, body: dict[str, Any]) -> str:
     for warning in created.get("Warnings") or []:
         print(f"WARNING: {warning}", file=sys.stderr)
     if flags["cidfile"]:
-        with open(flags["cidfile"], "w") as file:  # noqa: PTH123
+        with open(flags["cidfile"], "w") as file:
             file.write(created["Id"])
     return str(created["Id"])
 
 
 def start(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock start``: one or more; ``-a`` and ``-i`` join one."""
+    if flags["checkpoint"] or flags["checkpoint-dir"]:
+        raise InvalidInput("checkpoints are not supported")
     if not flags["attach"] and not flags["interactive"]:
         return _start_each(context.client, arguments)
     if len(arguments) > 1:
@@ -226,25 +226,42 @@ RUN = Command(
     "[OPTIONS] IMAGE [COMMAND] [ARG...]",
     "Create and run a new container from an image",
     run,
-    tuple(
-        sorted((*FLAGS, DETACH_KEYS, SIG_PROXY, Flag("detach", "d", "bool", "Run in background, print container ID")))
+    table(
+        f"""
+        -d, --detach      Run container in background and print container ID
+            {_DETACH_KEYS}
+            --sig-proxy   Proxy received signals to the process (default true)
+            --pull string   Pull image before running ("always", "missing", "never") (default "missing")
+        """,
+        *FLAGS,
     ),
     least=1,
     interspersed=False,
 )
 CREATE = Command(
-    "create", "[OPTIONS] IMAGE [COMMAND] [ARG...]", "Create a new container", create, FLAGS, least=1, interspersed=False
+    "create",
+    "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+    "Create a new container",
+    create,
+    table(
+        """--pull string   Pull image before creating ("always", "|missing", "never") (default "missing")""",
+        *FLAGS,
+    ),
+    least=1,
+    interspersed=False,
 )
 START = Command(
     "start",
     "[OPTIONS] CONTAINER [CONTAINER...]",
     "Start one or more stopped containers",
     start,
-    (
-        Flag("attach", "a", "bool", "Attach STDOUT/STDERR and forward signals"),
-        DETACH_KEYS,
-        Flag("interactive", "i", "bool", "Attach container's STDIN"),
-    ),
+    table("""
+    -a, --attach                  Attach STDOUT/STDERR and forward signals
+        --checkpoint string       Restore from this checkpoint
+        --checkpoint-dir string   Use a custom checkpoint storage directory
+        --detach-keys string      Override the key sequence for detaching a container
+    -i, --interactive             Attach container's STDIN
+"""),
     least=1,
 )
 ATTACH = Command(
@@ -252,7 +269,11 @@ ATTACH = Command(
     "[OPTIONS] CONTAINER",
     "Attach local standard input, output, and error streams to a running container",
     attach,
-    (DETACH_KEYS, Flag("no-stdin", "", "bool", "Do not attach STDIN"), SIG_PROXY),
+    table(f"""
+            {_DETACH_KEYS}
+            --no-stdin    Do not attach STDIN
+            --sig-proxy   Proxy all received signals to the process (default true)
+    """),
     least=1,
     most=1,
 )

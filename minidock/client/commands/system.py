@@ -1,4 +1,4 @@
-"""About the daemon: ``version``, ``info``, ``events``, ``system stop``; and the shell's ``completion``."""
+"""About the daemon: ``version``, ``info``, ``system stop``, ``system dial-stdio``; and the shell's ``completion``."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import platform
 import sys
 from typing import Any
 
-from minidock.client.commands.logs import moment
-from minidock.client.commands.ps import FILTER, filters
 from minidock.client.context import Context
-from minidock.client.flags import Command, Flag, Flags
+from minidock.client.flags import Command, Flags
+from minidock.client.listing import VIEW
 from minidock.client.template import parse_format
 from minidock.client.template_functions import to_json
 from minidock.errors import InvalidArguments, MinidockError
-from minidock.units import SECOND, bytes_size, local_time
-
-FORMAT = Flag("format", "f", "string", "Format output: 'json', or a Go template", "")
+from minidock.units import bytes_size
 
 
 def own_version() -> str:
@@ -146,25 +143,6 @@ def _security_lines(options: list[str]) -> list[str]:
     return lines
 
 
-def events(context: Context, flags: Flags, arguments: list[str]) -> int:
-    """``minidock events``: what happens, as it happens."""
-    query = {"since": moment(flags["since"]), "until": moment(flags["until"]), "filters": filters(flags["filter"])}
-    for event in context.client.request("GET", "/events", query).documents():
-        print(formatted("", flags["format"], event) if flags["format"] else event_line(event), flush=True)
-    return 0
-
-
-def event_line(event: dict[str, Any]) -> str:
-    """``2026-01-02T15:04:05.000000000Z container start 1f2e… (image=tiny, name=web)``"""
-    nanoseconds = event.get("timeNano") or event["time"] * SECOND
-    day, clock, zone, *_ = local_time(nanoseconds).split(" ")
-    offset = "Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}"
-    attributes = event["Actor"].get("Attributes") or {}
-    listed = ", ".join(f"{name}={attributes[name]}" for name in sorted(attributes))
-    moment = f"{day}T{clock}.{nanoseconds % SECOND:09d}{offset}"
-    return f"{moment} {event['Type']} {event['Action']} {event['Actor']['ID']}" + (f" ({listed})" if listed else "")
-
-
 def stop(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock system stop``: end the daemon, and wait until it has ended."""
     from minidock.client import autostart
@@ -184,22 +162,33 @@ def completion(context: Context, flags: Flags, arguments: list[str]) -> int:
     return 0
 
 
-VERSION = Command("version", "[OPTIONS]", "Show the minidock version information", version, (FORMAT,), most=0)
-INFO = Command("info", "[OPTIONS]", "Display system-wide information", info, (FORMAT,), most=0)
-EVENTS = Command(
-    "events",
-    "[OPTIONS]",
-    "Get real time events from the server",
-    events,
-    (
-        FILTER,
-        FORMAT._replace(short=""),
-        Flag("since", "", "string", "Show all events created since timestamp", ""),
-        Flag("until", "", "string", "Stream events until this timestamp", ""),
-    ),
+def dial_stdio(context: Context, flags: Flags, arguments: list[str]) -> int:
+    """``minidock system dial-stdio``: standard input and output become a connection to the daemon.
+
+    What a client with ``-H ssh://machine`` runs on that machine.
+    """
+    from minidock.client import terminal
+    from minidock.client.connection import Hijacked
+    from minidock.client.session import Session
+    from minidock.client.streams import Raw
+
+    session = Session(Hijacked(context.client.address.connect(), b""), tty=False, stdin=True)
+    session.output = Raw(terminal.STDOUT)
+    with session.open():
+        session.run()
+    return 0
+
+
+VERSION = Command("version", "[OPTIONS]", "Show the minidock version information", version, (VIEW,), most=0)
+INFO = Command("info", "[OPTIONS]", "Display system-wide information", info, (VIEW,), most=0)
+STOP = Command("system stop", "", "Stop the daemon", stop, most=0)
+DIAL_STDIO = Command(
+    "system dial-stdio",
+    "",
+    "Proxy the stdio stream to the daemon connection. Should not be invoked manually.",
+    dial_stdio,
     most=0,
 )
-STOP = Command("system stop", "", "Stop the daemon", stop, most=0)
 COMPLETION = Command(
     "completion", "bash|zsh|fish", "Generate the autocompletion script for a shell", completion, least=1, most=1
 )
