@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import minidock  # noqa: F401  (autodoc needs the package; fail here, clearly, when it is not installed)
+
+sys.path[:0] = [str(Path(__file__).parent / "_extensions"), str(Path(__file__).parent.parent)]
 
 project = "minidock"
 author = "the minidock founders"
 copyright = "2026, the minidock founders"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.viewcode", "engine"]
 templates_path = ["_templates"]
 exclude_patterns = ["_build"]
 html_theme = "furo"

@@ -2,4 +2,5 @@
 
 from minidock.registry.server.command import main
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Chapter 1: chroot, and why it is no jail."""

@@ -1,0 +1,304 @@
+"""The exercises of chapter 1: the small parsers that stand between a program and its root."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chapters.course import Exercise, Wrong
+from chapters.trial import NOTHING, Observation, Subject
+from minidock.errors import ProgramNotExecutable, ProgramNotFound
+from minidock.images.elf import libraries
+from minidock.kernel import mounts
+
+# --- 1.1 environment
+
+_NAMES = st.text("ABC_", min_size=1, max_size=4)
+_VALUES = st.text("ab= /:", max_size=6)
+
+
+def law_environment(subject: Subject) -> None:
+    """Each entry is split at its first =; of several with one name the last counts; without = it means nothing."""
+
+    @given(st.lists(st.tuples(_NAMES, _VALUES)), st.lists(_NAMES))
+    def law(pairs: list[tuple[str, str]], without: list[str]) -> None:
+        entries = [*without, *(f"{name}={value}" for name, value in pairs)]
+        subject.gives(dict(pairs), entries, why="split at the first =, the last of a name wins, no = means no entry")
+
+    law()
+
+
+# --- 1.2 unescape
+
+
+def law_unescape(subject: Subject) -> None:
+    """The kernel's octal escapes become characters again; everything else stays."""
+    subject.gives("/a b", r"/a\040b", why="a blank is written \\040")
+    subject.gives(r"\040", r"\134040", why="the backslash is escaped too: this is a name of four characters")
+
+    @given(st.text(r" \/ab0123479" + "\t\n", max_size=12))
+    def law(text: str) -> None:
+        subject.gives(text, mounts.escape(text), why="what was escaped comes back unchanged")
+
+    law()
+
+
+# --- 1.3 parse_line
+
+_WORD = st.text("ab-/ \t\\", min_size=1, max_size=5)
+_MOUNTS = st.builds(
+    mounts.Mount,
+    st.integers(1, 99), st.integers(0, 99), st.integers(0, 300), st.integers(0, 99), _WORD, _WORD,
+    st.sampled_from([("rw",), ("ro", "nosuid"), ("rw", "relatime")]),
+    st.sampled_from([(), ("shared:1",), ("master:2",), ("shared:3", "master:4")]),
+    st.sampled_from(["ext4", "tmpfs", "fuse.sshfs"]), st.sampled_from(["none", "/dev/sda1", "a b", ""]),
+    st.sampled_from(["rw", "rw,size=65536k"]),
+)  # fmt: skip
+
+
+def law_parse_line(subject: Subject) -> None:
+    """Every line that the kernel can print is understood."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        subject.gives(mounts.parse_line(line), line, why="this is a mount of your own machine")
+
+    @given(_MOUNTS)
+    def law(mount: mounts.Mount) -> None:
+        subject.gives(mount, str(mount))
+
+    law()
+
+
+# --- 1.4 parse_options
+
+_OPTIONS = st.lists(
+    st.sampled_from(["ro", "rw", "nosuid", "suid", "bind", "rbind", "rprivate", "rslave", "size=64k", "mode=755",
+                     "defaults", "tmpcopyup"]),
+    max_size=6,
+)  # fmt: skip
+
+
+def law_parse_options(subject: Subject) -> None:
+    """Each option goes to the system call that it is for, and a later one overrides an earlier one."""
+
+    @given(_OPTIONS)
+    def law(options: list[str]) -> None:
+        subject.gives(mounts.parse_options(options), options, why="a later option overrides an earlier one")
+
+    law()
+
+
+# --- 1.5 find_program
+
+
+_FILES = (("one", "tool", 0o644), ("two", "tool", 0o755), ("two", "both", 0o755), ("one", "both", 0o755))
+
+
+def law_find_program(subject: Subject) -> None:
+    """The first executable file on the path is taken; what stands in the way is said as Docker says it."""
+    with tempfile.TemporaryDirectory() as directory:
+        one, two = Path(directory, "one"), Path(directory, "two")
+        for place, name, mode in _FILES:
+            file = Path(directory, place, name)
+            file.parent.mkdir(exist_ok=True)
+            file.write_text("#!/bin/sh\n")
+            file.chmod(mode)
+        (one / "folder").mkdir()
+        search = f"{one}:{two}"
+        subject.gives(f"{one}/both", "both", search, why="the first directory that has it wins")
+        subject.gives(f"{two}/tool", "tool", search, why="a file that may not be executed is passed over")
+        subject.raises(ProgramNotFound, "nothing", search)
+        subject.raises(ProgramNotFound, "folder", search, why="a directory on the PATH is no program")
+        subject.gives(f"{two}/tool", f"{two}/tool", search, why="with a slash it is a path already")
+        subject.raises(ProgramNotFound, f"{two}/nothing", search)
+        subject.raises(ProgramNotExecutable, f"{one}/folder", search, why="docker exits with 126, not 127")
+        subject.raises(ProgramNotFound, f"{two}/tool/x", search, why="below a file there is nothing")
+        subject.raises(ProgramNotExecutable, "tool", f"{one}", why="found, but forbidden: 126")
+
+
+# --- 1.6 libraries
+
+
+def law_libraries(subject: Subject) -> None:
+    """For programs of this machine: the loader, and every library that is needed, directly or not."""
+    for name in ("sh", "ls", "grep", "python3", "mount"):
+        for directory in ("/bin", "/usr/bin"):
+            program = Path(directory, name)
+            if program.exists() and program.read_bytes()[:4] == b"\x7fELF":
+                subject.gives(libraries(program), program, why="this is what ld.so would load")
+
+
+def _result(seen: Observation) -> object:
+    return None if seen.result is NOTHING else seen.result
+
+
+EXERCISES = (
+    Exercise(
+        engine="minidock.containers.steps.step:environment",
+        title="An environment is a list of words",
+        task="""execve(2) hands a program its environment as strings, NAME=value. Turn such a list into a dict. A
+        value may hold = itself. Of two entries with one name the later counts. An entry without = means
+        nothing.""",
+        law=law_environment,
+        hints=(
+            "str.split takes a second argument: how often to split at most.",
+            "Filter the entries that contain =, then dict() of entry.split('=', 1) for each.",
+        ),
+        wrong=(
+            Wrong(
+                "environment_splits_at_each",
+                lambda seen: isinstance(seen.error, ValueError),
+                "A value may contain = itself (LS_COLORS does): split only at the first one.",
+            ),
+            Wrong(
+                "environment_keeps_words",
+                lambda seen: (
+                    any("=" not in entry for entry in seen.arguments[0]) and len(seen.result) > len(seen.expected)
+                ),
+                "An entry without = is no variable: leave it out.",
+            ),
+            Wrong(
+                "environment_first_wins",
+                lambda seen: seen.result.keys() == seen.expected.keys(),
+                "The names are right, a value is not: of two entries with one name the last counts.",
+            ),
+        ),
+    ),
+    Exercise(
+        engine="minidock.kernel.mounts:unescape",
+        title="A mount point may contain a blank",
+        task="""In /proc/self/mountinfo fields are separated by blanks; a blank in a name is written \\040, three
+        octal digits after a backslash. Undo that, for any character.""",
+        law=law_unescape,
+        hints=(
+            "re.sub takes a function: it is called with each match and returns what to put there.",
+            "The pattern is a backslash and three digits 0 to 7; int(text, 8) reads octal, chr makes the character.",
+        ),
+        wrong=(
+            Wrong(
+                "unescape_blanks_only",
+                lambda seen: seen.result == seen.arguments[0],
+                "The blank is only the most common one: tab, newline and the backslash itself are escaped too.",
+            ),
+            Wrong(
+                "unescape_several_passes",
+                lambda seen: "\\134" in seen.arguments[0],
+                "One pass, not several: after \\134 has become a backslash, what follows it is no escape any more.",
+            ),
+        ),
+    ),
+    Exercise(
+        engine="minidock.kernel.mounts:parse_line",
+        title="What is mounted here?",
+        task="""Read one line of /proc/self/mountinfo (man 5 proc_pid_mountinfo) into a Mount. The number of
+        optional fields varies from line to line; a lone - ends them. You may use unescape from
+        minidock.kernel.mounts.""",
+        law=law_parse_line,
+        hints=(
+            "cat /proc/self/mountinfo, and count the fields before the - in several lines.",
+            "Split at single blanks, find the - with fields.index('-', 6), and take the three fields behind it.",
+            "Names (root, mount point, file system type, source) are escaped; lists are separated by commas.",
+        ),
+        wrong=(
+            Wrong(
+                "parse_line_drops_empty_fields",
+                lambda seen: "  " in seen.arguments[0] and isinstance(seen.error, ValueError),
+                "A source can be empty: split(' ') keeps an empty field, split() does not.",
+            ),
+            Wrong(
+                "parse_line_any_dash",
+                lambda seen: " - " in " ".join(seen.arguments[0].split(" ")[:6]) + " ",
+                "A directory may be called - : look for the separator only from the seventh field on.",
+            ),
+            Wrong(
+                "parse_line_still_escaped",
+                lambda seen: "\\" in seen.result.root + seen.result.mount_point + seen.result.source,
+                "There is still a backslash in a name: unescape it.",
+            ),
+        ),
+    ),
+    Exercise(
+        engine="minidock.kernel.mounts:parse_options",
+        title="One list of options, four system calls",
+        task="""People write mount options as one list: ro,nosuid,size=64k,rslave. Sort them into MountOptions:
+        flags of mount(2), flags to be cleared, propagation, recursive attributes for mount_setattr(2), and
+        the rest, which only the file system understands. The tables FLAG_OPTIONS, PROPAGATION_OPTIONS and
+        RECURSIVE_OPTIONS are in minidock.kernel.mounts.""",
+        law=law_parse_options,
+        hints=(
+            "FLAG_OPTIONS says for each word which flag it is about, and whether it sets or clears it.",
+            "Setting: flags |= flag, cleared &= ~flag. Clearing: the other way round.",
+            "What no table knows is data, joined by commas; defaults means nothing at all.",
+        ),
+        wrong=(
+            Wrong(
+                "parse_options_both_sets",
+                lambda seen: bool(seen.result.flags & seen.result.cleared),
+                "ro,rw: the later option wins, so the flag must leave the one set when it enters the other.",
+            ),
+            Wrong(
+                "parse_options_keeps_defaults",
+                lambda seen: "defaults" in seen.result.data.split(","),
+                "defaults is a word for people: no file system knows it.",
+            ),
+        ),
+    ),
+    Exercise(
+        engine="minidock.containers.steps.process:find_program",
+        title="Which program is sh?",
+        task="""The kernel executes paths, not names. Find a program: a name with a slash is a path already, any
+        other name is looked for in the directories of search, separated by colons. A directory, or a file
+        without the right to execute, is passed over. Docker's client makes exit code 127 of ProgramNotFound
+        and 126 of ProgramNotExecutable (both in minidock.errors).""",
+        law=law_find_program,
+        hints=(
+            "os.access(path, os.X_OK) says yes for directories too.",
+            "Write a helper that says why a path cannot be executed, or None; use it for both cases.",
+            "Remember whether anything was found that is forbidden: then the error is 126 rather than 127.",
+        ),
+        wrong=(
+            Wrong(
+                "find_program_anything_there",
+                lambda seen: seen.result.endswith("one/tool"),
+                "It is there, but it may not be executed: look at its mode, and go on to the next directory.",
+            ),
+            Wrong(
+                "find_program_directories",
+                lambda seen: seen.result.endswith("folder"),
+                "That is a directory. For a directory the right to execute means the right to pass through.",
+            ),
+            Wrong(
+                "find_program_never_126",
+                lambda seen: isinstance(seen.error, ProgramNotFound) and seen.expected is ProgramNotExecutable,
+                "It was found, and cannot be executed: that is 126, ProgramNotExecutable.",
+            ),
+        ),
+    ),
+    Exercise(
+        engine="minidock.images.elf:libraries",
+        title="What does a shell need?",
+        task="""A root made by hand needs more than the program: its loader, and its libraries, and what those need.
+        read_elf (in minidock.images.elf) reads one file; _find(name, search) there finds a library. Walk
+        from the program to all that is needed, and return it by path. Each library name is loaded once.""",
+        law=law_libraries,
+        hints=(
+            "Try ldd $(which ls): the answer has the same files, and you reach the same ones.",
+            "Keep a list of files still to be read and a set of names found; read_elf(file).needed gives new names.",
+            "The loader is elf.interpreter of the program itself; it is a key and a value of the result.",
+        ),
+        wrong=(
+            Wrong(
+                "libraries_no_loader",
+                lambda seen: not any("ld-linux" in key or "ld-" in key for key in seen.result),
+                "The loader is missing: without the file in PT_INTERP (elf.interpreter) exec fails with ENOENT.",
+            ),
+            Wrong(
+                "libraries_direct_only",
+                lambda seen: seen.result.keys() < seen.expected.keys(),
+                "Libraries need libraries: read each one that you find, too.",
+            ),
+        ),
+    ),
+)

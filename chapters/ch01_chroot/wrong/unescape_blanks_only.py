@@ -1,0 +1,2 @@
+def unescape(text):
+    return text.replace('\\040', ' ')

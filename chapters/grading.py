@@ -1,0 +1,182 @@
+"""Grading one answer, in a process of its own: it may hang, exit, or break whatever it likes.
+
+The child loads the student's file, puts its function on trial before the exercise's law, and writes the verdict down
+as JSON. The parent waits, with a limit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from dataclasses import asdict, dataclass
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any, NoReturn
+
+from chapters.course import ROOT, Exercise, exercises
+from chapters.trial import Broken, Observation, Subject, Unwritten
+
+SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out. ``status`` is one of
+
+    passed, failed (the law is broken), crashed (the student's code raised), todo (still the stub), slow (no end in
+    sight), broken (the file cannot be loaded), missing (no such file), needs root.
+    """
+
+    status: str
+    call: str = ""
+    got: str = ""
+    expected: str = ""
+    why: str = ""
+    hint: str = ""
+    where: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Is the answer right?"""
+        return self.status == "passed"
+
+
+def grade(exercise: Exercise, file: Path, seconds: float = SECONDS) -> Verdict:
+    """The verdict on the function in ``file``."""
+    if not file.exists():
+        return Verdict("missing", why=f"there is no {file}", hint=f"python -m chapters start {exercise.id}")
+    if exercise.needs_root and os.geteuid() != 0:
+        return Verdict("needs root", why="this exercise asks the kernel for what only root may do", hint="use sudo")
+    with tempfile.TemporaryDirectory() as directory:
+        report = Path(directory) / "verdict"
+        command = [sys.executable, "-m", "chapters.grading", exercise.id, str(file), str(report), str(seconds)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT.parent), os.environ.get("PYTHONPATH", "")])}
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            # The child has a clock of its own; this one is for code that does not let it ring.
+            process.wait(seconds + 5)
+        except subprocess.TimeoutExpired:
+            return Verdict("slow", why=f"no end after {seconds:g} seconds")
+        finally:
+            _end(process)
+        if not report.exists():
+            why = f"the program ended (exit code {process.returncode}) before it was judged"
+            return Verdict("crashed", why=why, hint="does your code call sys.exit, os._exit, fork or exec?")
+        return Verdict(**json.loads(report.read_text()))
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End it, with all that it started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    finally:
+        process.wait()
+
+
+# --- in the child ---------------------------------------------------------------------------------------------------
+
+
+class _TooSlow(BaseException):
+    """The clock has rung. Not an Exception: students catch those."""
+
+
+def judge(exercise: Exercise, file: Path, seconds: float = SECONDS) -> Verdict:
+    """Load the file and hold its function against the law, here and now."""
+    try:
+        implementation = load(file, exercise.name)
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        return Verdict("broken", why=f"line {error.lineno} is no Python: {error.msg}", where=line)
+    except AttributeError:
+        return Verdict("broken", why=f"the file does not define {exercise.name}")
+    except BaseException as error:
+        return Verdict(
+            "broken", why=f"the file cannot be loaded: {type(error).__name__}: {error}", where=_where(error, file)
+        )
+    subject = Subject(implementation, exercise.name)
+    signal.signal(signal.SIGALRM, _ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        _run(exercise, subject)
+    except Broken as broken:
+        return _with_hint(exercise, broken.observation, "failed")
+    except Unwritten:
+        return Verdict("todo", why="this is still the stub")
+    except _TooSlow:
+        return _with_hint(exercise, subject.last, "slow", why=f"no end after {seconds:g} seconds")
+    except BaseException as error:
+        if subject.last.error is None:
+            subject.last.error = error
+        return _with_hint(exercise, subject.last, "crashed", where=_where(error, file))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return Verdict("passed")
+
+
+def load(file: Path, name: str) -> Any:
+    """The object ``name`` of a Python file."""
+    spec = spec_from_file_location("answer", file)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules["answer"] = module
+    spec.loader.exec_module(module)
+    return getattr(module, name)
+
+
+def _run(exercise: Exercise, subject: Subject) -> None:
+    """The law, with hypothesis choosing the same examples each time, and telling of one failure at a time."""
+    from hypothesis import HealthCheck, Phase, settings
+
+    settings.register_profile(
+        "course",
+        database=None,
+        deadline=None,
+        derandomize=True,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
+    )
+    settings.load_profile("course")
+    exercise.law(subject)
+
+
+def _with_hint(exercise: Exercise, seen: Observation, status: str, why: str = "", where: str = "") -> Verdict:
+    return Verdict(status, seen.call, seen.outcome, seen.wanted, why or seen.why, _diagnosis(exercise, seen), where)
+
+
+def _diagnosis(exercise: Exercise, seen: Observation) -> str:
+    """The hint for a mistake that is known; "" for a new one."""
+    for wrong in exercise.wrong:
+        try:
+            if wrong.when(seen):
+                return wrong.hint
+        except Exception:
+            continue
+    return ""
+
+
+def _where(error: BaseException, file: Path) -> str:
+    """The line of the student's own file where it happened."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return f"line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+
+
+def _ring(_number: int, _frame: object) -> NoReturn:
+    raise _TooSlow
+
+
+def _main(what: str, file: str, report: str, seconds: str) -> None:
+    verdict = judge(next(exercises(what)), Path(file), float(seconds))
+    Path(report).write_text(json.dumps(asdict(verdict)))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,57 @@
+"""``{engine} minidock.kernel.mounts.parse_line``: show an object of the engine, by name, as it is in its file.
+
+A book that copies code is wrong after the first change; one that points at line numbers, after the first insertion.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.directives.code import LiteralInclude
+from sphinx.util.typing import ExtensionMetadata
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+class Engine(LiteralInclude):
+    """literalinclude with ``:pyobject:``; the file and the object come from the dotted name."""
+
+    def run(self) -> list[nodes.Node]:
+        """The object's source under a caption that says where it is."""
+        name = self.arguments[0]
+        module, qualified = split(name)
+        file = Path(inspect.getsourcefile(module) or "").resolve()
+        self.arguments[0] = f"/../{file.relative_to(ROOT)}"
+        self.options.setdefault("language", "python")
+        if qualified:
+            self.options["pyobject"] = qualified
+        self.options.setdefault("caption", f"{file.relative_to(ROOT)}" + (f": {qualified}" if qualified else ""))
+        return super().run()
+
+
+def split(name: str) -> tuple[object, str]:
+    """``minidock.kernel.mounts.Mount.shared``: a module, and ``Mount.shared``; an alias is followed to its own file."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            module = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        found = module
+        for part in parts[length:]:
+            found = getattr(found, part)
+        rest = parts[length:]
+        if rest and hasattr(found, "__module__") and found.__module__ != module.__name__:
+            return importlib.import_module(found.__module__), found.__qualname__
+        return module, ".".join(rest)
+    raise ValueError(f"{name}: no such object")
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Called by Sphinx."""
+    app.add_directive("engine", Engine)
+    return {"version": "1", "parallel_read_safe": True}

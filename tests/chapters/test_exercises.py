@@ -1,0 +1,62 @@
+"""Every exercise is fair: the stub fails, the engine passes, and a known mistake gets the hint that is meant for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chapters.course import Exercise, Wrong, chapter, chapters, exercises
+from chapters.grading import judge
+from chapters.stubs import stub
+from chapters.trial import Subject
+
+ALL = list(exercises())
+MISTAKES = [(exercise, wrong) for exercise in ALL for wrong in exercise.wrong]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: f"{exercise.id}-{exercise.name}")
+def test_the_engine_is_a_solution(exercise: Exercise) -> None:
+    """The law that grades students holds for the engine itself."""
+    exercise.law(Subject(exercise.solution(), exercise.name))
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: f"{exercise.id}-{exercise.name}")
+def test_the_stub_is_no_solution(exercise: Exercise, tmp_path: Path) -> None:
+    """The stub can be loaded, keeps the engine's signature and docstring, and is told from a wrong answer."""
+    file = tmp_path / "answer.py"
+    file.write_text(stub(exercise))
+    assert judge(exercise, file).status == "todo"
+    assert f"{exercise.name}(" in file.read_text() or f"class {exercise.name}" in file.read_text()
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("exercise", "wrong"), MISTAKES, ids=lambda value: value.file if isinstance(value, Wrong) else value.id
+)
+def test_a_known_mistake_gets_its_own_hint(exercise: Exercise, wrong: Wrong) -> None:
+    """The recorded wrong answer fails, and the hint is the one for this mistake."""
+    file = chapter(str(exercise.chapter)).folder / "wrong" / f"{wrong.file}.py"
+    verdict = judge(exercise, file)
+    assert verdict.status in ("failed", "crashed", "slow"), verdict
+    assert verdict.hint == wrong.hint, verdict
+
+
+@pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: f"{exercise.id}-{exercise.name}")
+def test_what_an_exercise_brings(exercise: Exercise) -> None:
+    """A task, hints that escalate, and two to four mistakes that are known."""
+    assert len(exercise.task.split()) >= 10
+    assert 2 <= len(exercise.hints) <= 5
+    assert 2 <= len(exercise.wrong) <= 4
+
+
+def test_a_chapter_has_enough_to_do() -> None:
+    """Five to eight exercises a chapter, and no name twice in the course."""
+    for each in chapters():
+        assert 5 <= len(each.exercises) <= 8, each.title
+    names = [exercise.name for exercise in ALL]
+    assert len(names) == len(set(names))
+    for each in chapters():
+        recorded = {wrong.file for exercise in each.exercises for wrong in exercise.wrong}
+        assert recorded == {path.stem for path in (each.folder / "wrong").glob("*.py")}

@@ -1,0 +1,123 @@
+"""The grader, with students as they are: typing mistakes, endless loops, programs that exit."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chapters.course import exercises
+from chapters.grading import grade
+from chapters.workbook import Workbook
+from minidock.errors import InvalidInput
+
+EXERCISE = next(exercises("environment"))
+RIGHT = "def environment(entries):\n    return dict(e.split('=', 1) for e in entries if '=' in e)\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "said"),
+    [
+        (RIGHT, "passed", ""),
+        ("def environment(entries)\n    return {}\n", "broken", "line 1 is no Python"),
+        ("import nonsense\n" + RIGHT, "broken", "No module named 'nonsense'"),
+        ("raise SystemExit\n", "broken", "cannot be loaded"),
+        ("x = 1\n", "broken", "does not define environment"),
+        ("def environment(entries):\n    while True: pass\n", "slow", "no end after 1 seconds"),
+        (
+            "def environment(entries):\n    while True:\n        try:\n            while True: pass\n"
+            "        except Exception: pass\n",
+            "slow",
+            "no end after 1 seconds",
+        ),
+        (
+            "import signal\nsignal.pthread_sigmask(0, [14])\ndef environment(entries):\n    while True: pass\n",
+            "slow",
+            "",
+        ),
+        ("def environment(entries):\n    return entries['x']\n", "crashed", ""),
+        ("def environment(entries):\n    import os; os._exit(0)\n", "crashed", "ended (exit code 0)"),
+        ("def environment(entries):\n    raise SystemExit\n", "crashed", ""),
+        ("def environment(entries):\n    raise NotImplementedError\n", "todo", "still the stub"),
+        ("def environment(entries):\n    return {}\n", "failed", "split at the first ="),
+        ("def environment(entries):\n    return None\n", "failed", ""),
+        ("def environment():\n    return {}\n", "crashed", ""),
+    ],
+)
+def test_what_students_write(tmp_path: Path, source: str, status: str, said: str) -> None:
+    """Whatever the file holds, there is a verdict, in time, and it says what is the matter."""
+    file = tmp_path / "answer.py"
+    file.write_text(source)
+    verdict = grade(EXERCISE, file, seconds=1)
+    assert (verdict.status, said in verdict.why) == (status, True), verdict
+
+
+def test_a_counter_example_is_small(tmp_path: Path) -> None:
+    """The call that is shown is the smallest that fails, with what came out and what should have."""
+    file = tmp_path / "answer.py"
+    file.write_text("def environment(entries):\n    return {}\n")
+    verdict = grade(EXERCISE, file)
+    assert (verdict.call, verdict.got, verdict.expected) == ("environment(['A='])", "{}", "{'A': ''}")
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    """It says how to make it."""
+    verdict = grade(EXERCISE, tmp_path / "nothing.py")
+    assert (verdict.status, verdict.hint) == ("missing", "python -m chapters start 1.1")
+
+
+def test_a_damaged_workbook(tmp_path: Path) -> None:
+    """Progress that cannot be read is said, not lost."""
+    (tmp_path / "progress.json").write_text("{")
+    with pytest.raises(InvalidInput, match="damaged"):
+        Workbook(tmp_path)
+
+
+def course(directory: Path, *words: str, code: int = 0, user: int = 0) -> str:
+    """Run ``python -m chapters``; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "chapters", "--dir", str(directory), *words],
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        user=user if os.geteuid() == 0 else None,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_from_start_to_end(tmp_path: Path) -> None:
+    """Start, fail, take hints, look at the solution, solve, pass; the map knows it."""
+    assert "ex1_environment.py" in course(tmp_path, "start", "1.1")
+    assert "is there already" in course(tmp_path, "start", "environment")
+    assert "(todo)" in course(tmp_path, "check", "1.1", code=1)
+    file = tmp_path / "ch01_chroot/ex1_environment.py"
+    file.write_text("def environment(entries):\n    return dict(e.split('=') for e in entries if '=' in e)\n")
+    shown = course(tmp_path, "check", code=1)
+    assert "environment(['A=='])" in shown
+    assert "LS_COLORS" in shown
+    assert "LS_COLORS" in course(tmp_path, "hint", "1.1")
+    assert "(1 of 2)" in course(tmp_path, "hint", "1.1")
+    assert "(2 of 2)" in course(tmp_path, "hint", "1.1")
+    assert "solution 1.1" in course(tmp_path, "hint", "1.1")
+    assert "def environment(entries: list[str])" in course(tmp_path, "solution", "1.1")
+    file.write_text(RIGHT)
+    found = json.loads(course(tmp_path, "check", "--json"))
+    assert [(one["exercise"], one["status"]) for one in found] == [("1.1", "passed")]
+    shown = course(tmp_path)
+    assert "✓ 1.1" in shown
+    assert "next: python -m chapters start 1.2" in shown
+    course(tmp_path, "reset", "1.1")
+    assert file.with_suffix(".py.bak").read_text() == RIGHT
+    assert "· 1.1" in course(tmp_path)
+
+
+def test_words_that_cannot_be_meant(tmp_path: Path) -> None:
+    """One line, exit code 2."""
+    assert course(tmp_path, "check", "77", code=2).startswith("chapters: there is no chapter 77; there are 1")
+    assert course(tmp_path, "hint", "1.99", code=2).startswith("chapters: there is no exercise 1.99")
+    assert course(tmp_path, "check", code=2).startswith("chapters: nothing is started")
