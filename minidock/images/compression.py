@@ -111,10 +111,10 @@ class ReadAhead:
 class Stream:
     """An archive's bytes. ``limit`` is how many there may be: a small blob can hold an endless row of zeros.
 
-    ``hash_`` is fed with all of them (see :func:`minidock.oci.digest.hasher`).
+    ``hash_``, if there is one, is fed with all of them (see :func:`minidock.oci.digest.hasher`).
     """
 
-    def __init__(self, file: BinaryIO | ReadAhead, limit: int, hash_: Hash) -> None:
+    def __init__(self, file: BinaryIO | ReadAhead, limit: int, hash_: Hash | None = None) -> None:
         self._file = file
         self._limit = limit
         self._buffer = b""
@@ -141,9 +141,14 @@ class Stream:
 
     def finish(self) -> str:
         """Read what is left, and tell the digest of all: the diff-id."""
+        assert self._hash is not None
+        self.drain()
+        return f"{self._hash.name}:{self._hash.hexdigest()}"
+
+    def drain(self) -> None:
+        """Read what is left."""
         while self._fill():
             continue
-        return f"{self._hash.name}:{self._hash.hexdigest()}"
 
     def _up_to(self, size: int) -> Iterator[bytes]:
         while size:
@@ -166,7 +171,8 @@ class Stream:
         self.size += len(self._buffer)
         if self.size > self._limit:
             raise InvalidSpec(f"archive is larger than {self._limit} bytes when unpacked: refused")
-        self._hash.update(self._buffer)
+        if self._hash is not None:
+            self._hash.update(self._buffer)
         return bool(self._buffer)
 
 

@@ -24,11 +24,13 @@ class Image:
 
     ``id`` is the digest of its configuration: the same content has the same id, whoever packed it. ``size`` is how
     many bytes the files of its layers have. ``names`` are its tags and its digests in repositories; an image without
-    a tag is called dangling.
+    a tag is called dangling. ``descriptor`` is its manifest's; ``top`` that of the index that it came with, if all of
+    that index is here (other platforms too), or again the manifest's.
     """
 
     id: str
     descriptor: Descriptor
+    top: Descriptor
     manifest: Manifest
     config: ImageConfig
     names: tuple[Reference, ...]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple
@@ -28,6 +28,7 @@ from minidock.images.packing import pack
 from minidock.images.removal import Use, plan_removal
 from minidock.images.snapshots import Snapshots
 from minidock.images.unpack import Limits
+from minidock.images.wholes import everything
 from minidock.oci.image import (
     OCI_CONFIG,
     OCI_MANIFEST,
@@ -105,10 +106,22 @@ class Images:
                 if not self._bringing:
                     self._collect_doomed()
 
-    def put(self, descriptor: Descriptor, name: Reference | None = None, repository_digest: str = "") -> Image:
+    def provisional(self, blobs: Iterable[str] = (), diff_ids: Iterable[str] = ()) -> None:
+        """Inside :meth:`bringing`: should no image take these blobs and layers, they go at the end of it."""
+        self._doomed[0].update(blobs)
+        self._doomed[1].update(diff_ids)
+
+    def put(
+        self,
+        descriptor: Descriptor,
+        name: Reference | None = None,
+        repository_digest: str = "",
+        top: Descriptor | None = None,
+    ) -> Image:
         """Record an image whose manifest is ``descriptor``; ``name`` (with a tag or digest) now means it.
 
         ``repository_digest`` is what ``name``'s registry calls it: the digest of the index, if there was one.
+        ``top`` is that index, if all that it speaks of is here and shall stay.
         Raises InvalidSpec, NotFound (content or layers are not here), CorruptContent.
         """
         manifest = parse_manifest(self.content.read(descriptor), descriptor.media_type)
@@ -125,8 +138,7 @@ class Images:
             names = [name.with_digest(name.digest) if name.digest else name]
             names += [name.with_digest(repository_digest)] if repository_digest else []
         with self._lock:
-            plain = Descriptor(media_type=descriptor.media_type, digest=descriptor.digest, size=descriptor.size)
-            self._names.put(manifest.config.digest, plain, *names)
+            self._names.put(manifest.config.digest, descriptor.plain, *names, top=top and top.plain)
             self._write_index()
         return self._load(manifest.config.digest)
 
@@ -171,8 +183,7 @@ class Images:
         layer, written = pack(self.content, upper, newest)
         if layer is None:
             return None
-        self._doomed[0].add(layer.descriptor.digest)
-        self._doomed[1].add(layer.diff_id)
+        self.provisional([layer.descriptor.digest], [layer.diff_id])
         if take and newest is None:
             for name in written.sockets:
                 (upper / name).unlink(missing_ok=True)
@@ -245,8 +256,7 @@ class Images:
         """
         with self.bringing():
             blob = store_archive(self.content, stream, self.layers.limits.size)
-            # Should anything fail from here on, the blob goes at the end of the block.
-            self._doomed[0].add(blob.digest)
+            self.provisional([blob.digest])
             layer = Layer(blob, self.layers.unpack_new(blob))
             step = History(created=units.format_rfc3339(time.time_ns()), comment=comment)
             return self.derive(None, [layer], config or ContainerDefaults(), [step], [name] if name else [])
@@ -263,18 +273,18 @@ class Images:
             self._write_index()
 
     def _load(self, image_id: str) -> Image:
-        descriptor, tagged = self._names.record(image_id)
+        descriptor, top, tagged = self._names.record(image_id)
         manifest = parse_manifest(self.content.read(descriptor), descriptor.media_type)
         assert not isinstance(manifest, Index)  # put() saw to that
         config = parse_config(self.content.read(manifest.config), manifest.config)
         size = sum(self.layers.size(diff_id) for diff_id in config.rootfs.diff_ids)
-        return Image(image_id, descriptor, manifest, config, self._names.of(image_id), size, tagged)
+        return Image(image_id, descriptor, top, manifest, config, self._names.of(image_id), size, tagged)
 
     def _write_index(self) -> None:
         """index.json lists the names, and images without one, for tools that know nothing of our records."""
         manifests = []
         for image_id in self._names.ids():
-            descriptor, _ = self._names.record(image_id)
+            descriptor = self._names.record(image_id).top
             tags = [str(name) for name in self._names.of(image_id) if name.tag]
             manifests += [msgspec.structs.replace(descriptor, annotations={REF_NAME: tag}) for tag in tags]
             if not tags:
@@ -289,13 +299,22 @@ class Images:
             blobs.add(layer.descriptor.digest)
             diff_ids.add(layer.diff_id)
         for image in self.all():
-            blobs |= image.blobs
+            blobs |= image.blobs | self._beside(image)
             diff_ids.update(image.diff_ids)
         return blobs, diff_ids
 
+    def _beside(self, image: Image) -> set[str]:
+        """What an image came with: its index, and all that this speaks of."""
+        if image.top == image.descriptor:
+            return set()
+        try:
+            return {blob.digest for blob in everything(self.content, image.top)}
+        except MinidockError:  # somebody damaged the store: the image itself may still be good
+            return set()
+
     def _collect(self, image: Image) -> list[str]:
         """Remove what only a removed image needed; the chain-ids of the layers that no image has any more."""
-        self._doomed[0].update(image.blobs)
+        self._doomed[0].update(image.blobs | self._beside(image))
         self._doomed[1].update(image.diff_ids)
         _, still = self._live()
         chains = dict(zip(chain_ids(image.diff_ids), image.diff_ids, strict=True))

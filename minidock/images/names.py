@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import msgspec
 
@@ -18,11 +19,23 @@ create table if not exists images (
     manifest       text not null,           -- descriptor of the manifest, JSON
     last_tagged_ns integer not null         -- nanoseconds since 1970; 0 is never
 );
+create table if not exists image_tops (
+    image text primary key references images (id) on delete cascade,
+    top   text not null                     -- descriptor of the index that the image came with, if all of that is here
+);
 create table if not exists image_names (
     name  text primary key,                 -- docker.io/library/debian:12, docker.io/library/debian@sha256:…
     image text not null references images (id) on delete cascade
 )
 """
+
+
+class Record(NamedTuple):
+    """An image's manifest; the index that it came with, or the manifest again; when it was last given a tag."""
+
+    manifest: Descriptor
+    top: Descriptor
+    last_tagged_ns: int
 
 
 class Names:
@@ -36,10 +49,13 @@ class Names:
         """All images."""
         return [row["id"] for row in self._database.query("select id from images order by rowid")]
 
-    def record(self, image_id: str) -> tuple[Descriptor, int]:
-        """An image's manifest, and when it was last given a tag (nanoseconds since 1970). Raises NoSuchImage."""
-        for row in self._database.query("select manifest, last_tagged_ns from images where id = ?", image_id):
-            return msgspec.json.decode(row["manifest"], type=Descriptor), row["last_tagged_ns"]
+    def record(self, image_id: str) -> Record:
+        """What is known of an image. Raises NoSuchImage."""
+        query = "select manifest, top, last_tagged_ns from images left join image_tops on image = id where id = ?"
+        for row in self._database.query(query, image_id):
+            manifest = msgspec.json.decode(row["manifest"], type=Descriptor)
+            top = msgspec.json.decode(row["top"], type=Descriptor) if row["top"] else manifest
+            return Record(manifest, top, row["last_tagged_ns"])
         raise NoSuchImage(image_id)
 
     def of(self, image_id: str) -> tuple[Reference, ...]:
@@ -47,13 +63,21 @@ class Names:
         rows = self._database.query("select name from image_names where image = ? order by name", image_id)
         return tuple(references.parse(row["name"]) for row in rows)
 
-    def put(self, image_id: str, manifest: Descriptor, *names: Reference) -> None:
-        """Record an image; ``names`` now mean it, whatever they meant before."""
+    def put(self, image_id: str, manifest: Descriptor, *names: Reference, top: Descriptor | None = None) -> None:
+        """Record an image; ``names`` now mean it, whatever they meant before.
+
+        ``top`` is the index that it came with; without one, an earlier one stays as long as the manifest does.
+        """
         with self._database.transaction() as transaction:
+            changed = "delete from image_tops where image = (select id from images where id = ? and manifest <> ?)"
+            transaction.execute(changed, (image_id, encode(manifest).decode()))
             transaction.execute(
                 "insert into images values (?, ?, 0) on conflict (id) do update set manifest = excluded.manifest",
                 (image_id, encode(manifest).decode()),
             )
+            if top and top != manifest:
+                record = (image_id, encode(top).decode())
+                transaction.execute("insert or replace into image_tops values (?, ?)", record)
             for name in names:
                 transaction.execute("insert or replace into image_names values (?, ?)", (str(name), image_id))
             if any(name.tag for name in names):

@@ -64,6 +64,11 @@ class Descriptor(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True
     platform: Platform | None = None
     artifact_type: str = ""
 
+    @property
+    def plain(self) -> Descriptor:
+        """What it points to, without what the one who points says about it."""
+        return Descriptor(media_type=self.media_type, digest=self.digest, size=self.size)
+
 
 class Manifest(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True, kw_only=True):
     """One image for one platform: a configuration and its layers, the lowest first."""

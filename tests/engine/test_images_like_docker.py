@@ -199,3 +199,61 @@ def test_import_from_a_url(both: Both) -> None:
     finally:
         server.kill()
         server.wait()
+
+
+def archives(both: Both, *names: str) -> list[bytes]:
+    """What each of them saves."""
+    found = []
+    for host in (both.ours.host, both.theirs.host):
+        done = subprocess.run(["docker", "-H", host, "save", *names], capture_output=True, check=True)
+        found.append(done.stdout)
+    return found
+
+
+def test_each_loads_what_the_other_saved(both: Both) -> None:
+    """Names, ids, and what a container of the image sees; the lines that scripts read are the same."""
+    both.say("commit", "-c", "LABEL saved=1", "made", "saved:1")
+    both.say("tag", "saved:1", "localhost:5000/saved:2")
+    ours, theirs = archives(both, "saved:1", "localhost:5000/saved:2", "tiny")
+    ids = [both.say("images", "-q", "--no-trunc", name) for name in ("saved:1", "tiny")]
+    told = both.theirs.docker("load", stdin=ours).stdout.decode(), both.ours.ok("load", input=theirs)
+    lines = [sorted(line for line in text.splitlines() if line.startswith("Loaded")) for text in told]
+    assert (
+        lines[0]
+        == lines[1]
+        == [f"Loaded image: {name}" for name in ("localhost:5000/saved:2", "saved:1", "tiny:latest")]
+    )
+    moved = [line for line in told[1].splitlines() if "already exists" in line]
+    assert f"The image saved:1 already exists, renaming the old one with ID {ids[0][0]} to empty string" in moved
+    swapped = [both.say("images", "-q", "--no-trunc", name) for name in ("saved:1", "tiny")]
+    assert swapped == [(theirs_, ours_) for ours_, theirs_ in ids]
+    look = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "saved:1",
+        "sh",
+        "-c",
+        "cat /etc/new; ls -l /etc | wc -l; readlink /etc/link",
+    ]
+    assert len(set(both.say(*look))) == 1
+    # And back, as it was for the other tests.
+    both.theirs.docker("load", stdin=theirs)
+    both.ours.ok("load", "-q", input=ours)
+
+
+def test_load_and_save_by_id(both: Both) -> None:
+    """Without a name the id is told; quiet or not; an archive that is none is refused in one line."""
+    image = both.ours.ok("commit", "-c", "LABEL nameless=1", "made")
+    data = subprocess.run(["docker", "-H", both.ours.host, "save", image], capture_output=True, check=True).stdout
+    both.ours.ok("rmi", image)
+    for quiet in ([], ["-q"]):
+        assert both.ours.ok("load", *quiet, input=data).splitlines()[-1] == f"Loaded image ID: {image}"
+    assert both.theirs.docker("load", "-q", stdin=data).stdout.decode() == f"Loaded image ID: {image}\n"
+    both.ours.ok("rmi", image)
+    both.theirs.docker("rmi", image)
+    refused = both.ours.docker("load", input=b"this is no archive" * 100)
+    assert refused.returncode == 1
+    assert "archive header" in refused.stderr
+    assert both.refuse("save", "nothing")[0] == both.refuse("save", "nothing")[1]

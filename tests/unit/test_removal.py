@@ -23,7 +23,7 @@ def image(*names: str) -> Image:
     descriptor = Descriptor(media_type="x", digest=ID, size=1)
     manifest = Manifest(schema_version=2, config=descriptor, layers=[])
     config = ImageConfig(rootfs=RootFs(type="layers", diff_ids=[]))
-    return Image(ID, descriptor, manifest, config, tuple(reference.parse(name) for name in names), 0, 0)
+    return Image(ID, descriptor, descriptor, manifest, config, tuple(reference.parse(name) for name in names), 0, 0)
 
 
 @pytest.mark.parametrize(

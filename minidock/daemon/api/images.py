@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import io
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import aiohttp
 from aiohttp import web
 
 from minidock import messages
 from minidock.daemon import changes, committing, picturing, pulling
-from minidock.daemon.api import answers, parameters
+from minidock.daemon.api import answers, parameters, progress
 from minidock.daemon.engine import Engine
-from minidock.errors import InvalidInput, MinidockError, NotFound
+from minidock.errors import InvalidInput, NotFound
 from minidock.images import Deletion
-from minidock.messages import ContainerConfig, ErrorDetail, Progress
+from minidock.messages import ContainerConfig, Progress
 from minidock.oci import platform as platforms
 from minidock.oci import reference as references
 from minidock.oci.reference import Reference
 from minidock.registry import credentials
 
-READ_AHEAD = 256 * 1024
 FILTERS = ("reference", "label", "dangling", "before", "since", "until")
 PRUNE_FILTERS = ("dangling", "label", "label!", "until")
 
@@ -127,7 +124,7 @@ async def _pull(engine: Engine, request: web.Request) -> web.StreamResponse:
     identity = credentials.from_header(request.headers.get("X-Registry-Auth", ""))
     asked = request.query.get("platform", "")
     platform = platforms.parse(asked) if asked else platforms.host()
-    return await _tell(request, lambda tell: pulling.pull(engine, reference, platform, identity, tell))
+    return await progress.tell(request, lambda tell: pulling.pull(engine, reference, platform, identity, tell))
 
 
 async def _import(engine: Engine, request: web.Request) -> web.StreamResponse:
@@ -138,12 +135,12 @@ async def _import(engine: Engine, request: web.Request) -> web.StreamResponse:
 
     async def work(tell: pulling.Tell) -> None:
         async with _opened(request, source, tell) as stream:
-            file = io.BufferedReader(Body(stream), READ_AHEAD)
+            file = progress.opened(stream)
             image = await asyncio.to_thread(engine.images.import_rootfs, file, reference, config, comment)
         engine.tell_image("import", image.id)
         tell(Progress(status=image.id))
 
-    return await _tell(request, work)
+    return await progress.tell(request, work)
 
 
 @asynccontextmanager
@@ -163,44 +160,3 @@ async def _opened(request: web.Request, source: str, tell: pulling.Tell) -> Asyn
             yield answer.content
     except (aiohttp.ClientError, ValueError) as error:
         raise InvalidInput(f"cannot import from {url}: {error}") from error
-
-
-class Body(io.RawIOBase):
-    """A body as a file, for a thread that reads an archive from it."""
-
-    def __init__(self, content: aiohttp.StreamReader) -> None:
-        self._content = content
-        self._loop = asyncio.get_running_loop()
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Wait, in this thread, until the event loop has some more."""
-        data = asyncio.run_coroutine_threadsafe(self._content.read(len(buffer)), self._loop).result()
-        buffer[: len(data)] = data
-        return len(data)
-
-
-async def _tell(request: web.Request, work: Callable[[pulling.Tell], Coroutine[Any, Any, None]]) -> web.StreamResponse:
-    """Do the work and stream its progress. An error before the first line is an ordinary answer; later, a line."""
-    lines: asyncio.Queue[Progress | None] = asyncio.Queue()
-    task = asyncio.create_task(work(lines.put_nowait))
-    task.add_done_callback(lambda _: lines.put_nowait(None))
-    response: web.StreamResponse | None = None
-    try:
-        while (line := await lines.get()) is not None:
-            response = response or await answers.begin(request)
-            await response.write(messages.encode(line) + b"\r\n")
-        await task
-    except MinidockError as error:
-        if response is None:
-            raise
-        line = Progress(error=error.message, error_detail=ErrorDetail(message=error.message))
-        await response.write(messages.encode(line) + b"\r\n")
-    finally:
-        task.cancel()
-    response = response or await answers.begin(request)
-    await response.write_eof()
-    return response

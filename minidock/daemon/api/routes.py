@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from minidock.daemon.api import containers, execs, images, listing, networks, streams, system, volumes
+from minidock.daemon.api import archives, containers, execs, images, listing, networks, streams, system, volumes
 from minidock.daemon.engine import Engine
 
 Handler = Callable[[Engine, web.Request], Awaitable[web.StreamResponse]]
@@ -64,6 +64,9 @@ ROUTES = (
     Route("POST", "/commit", images.commit),
     Route("GET", "/images/json", images.listing),
     Route("POST", "/images/create", images.create, UNTIL_CLIENT_GOES),
+    Route("GET", "/images/get", archives.get_several, UNTIL_CLIENT_GOES),
+    Route("GET", "/images/{name:.+}/get", archives.get, UNTIL_CLIENT_GOES),
+    Route("POST", "/images/load", archives.put, UNTIL_CLIENT_GOES),
     Route("GET", "/images/{name:.+}/json", images.inspect),
     Route("GET", "/images/{name:.+}/history", images.history),
     Route("POST", "/images/{name:.+}/tag", images.tag),
@@ -100,9 +103,6 @@ MISSING = (
     ("POST", "/session", "buildkit"),
     ("POST", "/grpc", "buildkit"),
     ("POST", "/images/{name:.+}/push", "docker push"),
-    ("GET", "/images/get", "docker save"),
-    ("GET", "/images/{name:.+}/get", "docker save"),
-    ("POST", "/images/load", "docker load"),
     ("GET", "/images/search", "docker search"),
     ("POST", "/auth", "docker login"),
     ("GET", "/distribution/{name:.+}/json", "docker manifest"),
