@@ -2,13 +2,14 @@
 
 BIN := .venv/bin
 
-.PHONY: help demo install uninstall test test-guest lint docs bench clean
+.PHONY: help demo install uninstall test test-fresh test-guest lint docs bench clean
 
 help:
 	@echo "make demo      see a container come to life, step by step (does its own set-up)"
 	@echo "make test      the whole test suite (does its own set-up)"
-	@echo "make test-guest  the part of it about cgroups, in a virtual machine with pure cgroup v2"
 	@echo "make install   minidock, minidockd, minidock-runtime, minidock-registry and minidock-tiny in /usr/local/bin"
+	@echo "make test-guest  the part of the suite about cgroups, in a virtual machine with pure cgroup v2"
+	@echo "make test-fresh  the first steps of README.md, tried on machines that have nothing: Debian 12 and 13"
 	@echo "make lint      mypy --strict, ruff, import-linter"
 	@echo "make docs      the book, in docs/_build/html"
 	@echo "make bench     side by side with Docker, runc and their kin"
@@ -22,6 +23,7 @@ install:
 	@.ci/setup install
 
 uninstall:
+	@[ ! -S /run/minidock.sock ] || minidock system stop
 	rm -rf /opt/minidock
 	rm -f $(foreach tool,minidock minidockd minidock-runtime minidock-registry minidock-tiny,/usr/local/bin/$(tool))
 
@@ -35,6 +37,10 @@ GUEST_TESTS ?= tests/kernel/test_cgroups.py tests/kernel/test_cgroups_v2.py
 test-guest:
 	@.ci/setup guest
 	$(BIN)/python -m tests.guest $(GUEST_TESTS)
+
+test-fresh:
+	@.ci/setup fresh
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/fresh
 
 lint:
 	@.ci/setup lint

@@ -84,7 +84,12 @@ class Node:
 
 def tree(root: Path, times: bool = True) -> dict[str, Node]:
     """Every file below ``root``, by its path; ``names`` is the link count of what is no directory."""
-    return {str(path.relative_to(root)): _node(path, times) for path in sorted(root.rglob("*"))}
+    return {str(path.relative_to(root)): _node(path, times) for path in _below(root)}
+
+
+def _below(root: Path) -> list[Path]:
+    """Every path; Path.rglob follows symbolic links to see what they are, and fails where one has too long a target."""
+    return [Path(directory, name) for directory, names, files in os.walk(root) for name in sorted(names + files)]
 
 
 def _node(path: Path, times: bool) -> Node:
