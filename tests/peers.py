@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import tempfile
@@ -10,8 +11,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 # dockerd brings its containerd along; both end when dockerd is told to.
 STARTUP_SECONDS = 60
+
+
+def _client_version() -> int:
+    """The first number of the docker command line's version; 0 where there is none."""
+    try:
+        text = subprocess.run(["docker", "--version"], capture_output=True, text=True).stdout
+    except FileNotFoundError:
+        return 0
+    found = re.search(r"version (\d+)", text)
+    return int(found[1]) if found else 0
+
+
+CLIENT_VERSION = _client_version()
+
+words_of_docker_28 = pytest.mark.skipif(
+    CLIENT_VERSION < 28,
+    reason=f"our client speaks like Docker 28; the docker here is {CLIENT_VERSION}: put a newer one on the PATH",
+)
+"""For tests that compare messages and requests, which change from one version of the client to the next."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from tests.peers import words_of_docker_28
+
+pytestmark = words_of_docker_28
+
 MINIDOCK = [sys.executable, "-c", "from minidock.client.main import main; main()"]
 
 

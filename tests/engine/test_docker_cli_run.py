@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.harness import Daemon, wait_for
+from tests.peers import CLIENT_VERSION
 
 pytestmark = pytest.mark.root
 
@@ -27,6 +28,8 @@ pytestmark = pytest.mark.root
 )
 def test_run_ends_with_the_program_s_code(daemon: Daemon, arguments: tuple[str, ...], code: int, text: str) -> None:
     """The program's own code, or 126 and 127 as a shell would; and with --rm nothing stays, whatever happened."""
+    if text == "is a directory" and CLIENT_VERSION < 23:
+        code = 125  # the client derives the code from the message, and did not know this one then
     done = daemon.docker("run", "--rm", "tiny", *arguments)
     assert (done.returncode, text in done.stderr) == (code, True), done
     assert daemon.ok("ps", "-aq") == ""

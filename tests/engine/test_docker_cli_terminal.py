@@ -82,7 +82,7 @@ def test_exec_in_a_terminal(daemon: Daemon, terminal: Start) -> None:
     container = daemon.ok("run", "-d", "tiny", "sleep", "1000")
     shell = terminal("exec", "-it", container, "sh", rows=21, columns=71)
     shell.expect(PROMPT)
-    shell.type("stty size\n")
+    shell.type("until stty size; do sleep 0.1; done\n")  # older clients say the size a moment after the start
     shell.expect("21 71")
     shell.type("exit 9\n")
     assert shell.wait() == 9

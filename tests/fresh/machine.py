@@ -12,8 +12,8 @@ Needs root, mmdebstrap and slirp4netns. Sources: mmdebstrap(1), unshare(1), nsen
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -63,9 +63,10 @@ def _environment() -> list[str]:
 @contextmanager
 def machine(suite: str) -> Iterator[Machine]:
     """A machine as Debian's installer leaves it, with this project's history in ``/srv/minidock.git``."""
-    with tempfile.TemporaryDirectory(prefix="minidock-fresh-", ignore_cleanup_errors=False) as directory:
+    with tempfile.TemporaryDirectory(prefix="minidock-fresh-") as directory:
         root = Path(directory, "root")
         _check("cp", "-a", "--reflink=auto", str(fresh_root(suite)), str(root))
+        _configure(root)
         _publish_project(root / "srv/minidock.git")
         with _switched_on(root) as pid:
             yield Machine(root, pid)
@@ -73,8 +74,7 @@ def machine(suite: str) -> Iterator[Machine]:
 
 def fresh_root(suite: str) -> Path:
     """Debian's minimal root from the cache, or made now (half a minute). Nobody may change it."""
-    key = hashlib.sha256(" ".join([suite, *PACKAGES, Path(__file__).read_text()]).encode()).hexdigest()[:12]
-    root = _cache() / f"{suite}-{key}"
+    root = _cache() / "-".join([suite, *PACKAGES])
     root.parent.mkdir(parents=True, exist_ok=True)
     with root.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -88,7 +88,6 @@ def fresh_root(suite: str) -> Path:
                     suite,
                     f"{scratch}/root",
                 )
-                _configure(Path(scratch, "root"))
                 Path(scratch, "root").rename(root)
     return root
 
@@ -105,7 +104,7 @@ def _configure(root: Path) -> None:
     (root / "etc/resolv.conf").write_text("nameserver 10.0.2.3\n")  # slirp4netns
     shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "etc/ssl/certs/ca-certificates.crt")
     for file in [*Path("/etc/apt/apt.conf.d").glob("*"), Path("/etc/pip.conf")]:
-        if file.is_file() and not (root / file.relative_to("/")).exists():
+        if file.is_file() and re.search("Acquire|global", file.read_text()):
             shutil.copy(file, root / file.relative_to("/"))
 
 

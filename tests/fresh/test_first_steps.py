@@ -16,7 +16,7 @@ from tests.fresh.machine import PROJECT, SUITES, Machine, machine
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(3600)]
 
-PART = "tests/unit/test_elf.py tests/kernel/test_runtime.py tests/kernel/test_announce.py tests/engine/test_docker_cli_run.py"
+PART = "tests/kernel/test_runtime.py tests/kernel/test_announce.py tests/engine/test_docker_cli_run.py"
 
 
 @pytest.fixture(scope="module", params=SUITES)
@@ -46,7 +46,7 @@ def test_an_ordinary_user_is_told_that_root_is_needed(fresh: Machine) -> None:
 
 
 def test_make_demo(fresh: Machine) -> None:
-    """With nothing there but git, make and Python, a container comes to life; a second time too, and nothing is left."""
+    """With nothing there but git, make and Python, a container comes to life; twice, and nothing is left."""
     shown = fresh.run("make -C minidock demo").stdout
     assert "and this is my root: /bin /dev /etc" in shown
     before = left_behind(fresh)
@@ -55,9 +55,9 @@ def test_make_demo(fresh: Machine) -> None:
 
 
 def test_make_test(fresh: Machine) -> None:
-    """The suite does its own set-up too, and passes with this Debian's Python, kernel tools and Docker, without a warning."""
+    """The suite does its own set-up too, and passes with this Debian's Python, tools and Docker, without a warning."""
     part = os.environ.get("FRESH_TESTS", PART)
-    shown = fresh.run(f"make -C minidock test PYTEST_ARGS='-q -p no:cacheprovider {part}'", limit=3000).stdout
+    shown = fresh.run(f"cd minidock && make test PYTEST_ARGS='-q -p no:cacheprovider {part}'", limit=3000).stdout
     summary = shown.splitlines()[-1]
     assert "passed" in summary
     assert "failed" not in summary and "warning" not in summary, shown[-3000:]
