@@ -12,6 +12,7 @@
     ├── CannotRun                 400   the container's program did not start
     │   ├── ProgramNotFound             exit code 127
     │   └── ProgramNotExecutable        exit code 126
+    ├── BuildStepFailed           500   a RUN of a Dockerfile ended with a code other than 0
     ├── Unauthorized              500   a registry wants to know who we are
     ├── Forbidden                 403   not allowed, whoever we are
     ├── NotFound                  404
@@ -99,6 +100,14 @@ class ProgramNotExecutable(CannotRun):
     """The program is there, but is a directory or may not be executed."""
 
     exit_code = 126
+
+
+class BuildStepFailed(MinidockError):
+    """A RUN of a Dockerfile ended with ``code``, which is not 0."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Unauthorized(MinidockError):

@@ -49,6 +49,8 @@ class Container:
         self.pending: list[Pending] = []
         self.execs: dict[str, Exec] = {}
         self.removing = False
+        self.hidden_env: list[str] = []
+        """Variables of its program that are in no record: a build's secrets."""
         loop = asyncio.get_running_loop()
         self.next_exit: asyncio.Future[int] = loop.create_future()
         self.removed: asyncio.Future[int] = loop.create_future()

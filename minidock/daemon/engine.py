@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from minidock.build.cache import Cache
+from minidock.build.workshop import Workshop
 from minidock.containers.control import Launcher
 from minidock.daemon.config import Config
 from minidock.daemon.container import Container
@@ -36,6 +38,7 @@ class Engine:
         self.networks = Networks(
             self.database, str(config.data_root), default_bridge, config.bip, config.default_address_pools
         )
+        self.workshop = Workshop(self.images, Cache(self.database, self.images), config.data_root, config.exec_root)
         self.events = Events()
         self.volumes = Volumes(config.data_root / "volumes", self.database)
         self.holders = Holders()

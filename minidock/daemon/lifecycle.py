@@ -29,6 +29,7 @@ from minidock.daemon.engine import Engine
 from minidock.daemon.records import Record, State
 from minidock.daemon.signals import signal_number
 from minidock.errors import Conflict, InvalidInput, MinidockError, NotModified, ShimGone
+from minidock.images import Image
 from minidock.kernel import cgroups
 from minidock.messages import ContainerCreate
 from minidock.oci import runtime as oci
@@ -42,9 +43,14 @@ LOST = 255
 _STOP_FIRST = ": stop the container before removing or force remove"
 
 
-async def create(engine: Engine, request: ContainerCreate, name: str, explain: bool = False) -> Container:
-    """Make a container of an image. Raises NoSuchImage, InvalidInput, Conflict (the name), NotImplementedYet."""
-    image = engine.images.get(request.image)
+async def create(
+    engine: Engine, request: ContainerCreate, name: str, explain: bool = False, of_build: Image | None = None
+) -> Container:
+    """Make a container of an image. Raises NoSuchImage, InvalidInput, Conflict (the name), NotImplementedYet.
+
+    ``of_build`` is the image of a build's step, which nobody else knows.
+    """
+    image = of_build or engine.images.get(request.image)
     config = creation.merge(request, image.config.config)
     arguments = creation.arguments(config)
     creation.check(config, request.host_config)
@@ -74,6 +80,7 @@ async def create(engine: Engine, request: ContainerCreate, name: str, explain: b
             root=root,
             explain=explain,
             networks=networks,
+            of_build=of_build is not None,
         )
         container = Container(record, bundle, engine.state_dir(container_id))
         engine.records.save(record)
@@ -129,6 +136,7 @@ async def _run(engine: Engine, container: Container) -> Shim:
     await asyncio.to_thread(surroundings.prepare, engine, container)
     await asyncio.to_thread(joining.prepare, engine, container)
     document = spec.build(record, record.root, container.bundle, engine.namespace_of)
+    document = spec.with_variables(document, container.hidden_env)
     (container.bundle / "config.json").write_bytes(oci.encode(document))
     request = LaunchRequest(
         id=record.id,

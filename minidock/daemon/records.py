@@ -55,6 +55,8 @@ class Record(msgspec.Struct, kw_only=True):
     root: Mount
     """The overlay that becomes ``/``."""
     explain: bool = False
+    of_build: bool = False
+    """It runs a step of a build, and means nothing without it."""
     state: State = msgspec.field(default_factory=State)
     networks: dict[str, EndpointSettings] = {}
     """What was asked for, by the network's name; where the container really is, ``engine.networks`` knows."""

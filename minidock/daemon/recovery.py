@@ -33,7 +33,11 @@ async def recover(engine: Engine) -> None:
     for record in engine.records.all():
         engine.add(Container(record, engine.bundle(record.id), engine.state_dir(record.id)))
     await asyncio.gather(*(_recover(engine, container) for container in list(engine.containers.values())))
+    for container in list(engine.containers.values()):
+        if container.record.of_build:
+            await lifecycle.remove(engine, container, force=True)
     await asyncio.to_thread(_sweep, engine)
+    await asyncio.to_thread(engine.workshop.sweep)
     await asyncio.to_thread(engine.images.sweep)
     await volume_use.recover(engine)
     for container in list(engine.containers.values()):

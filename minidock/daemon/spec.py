@@ -65,6 +65,14 @@ def build(record: Record, root: Mount, bundle: Path, namespace_of: NamespaceOf) 
     )
 
 
+def with_variables(spec: Spec, env: list[str]) -> Spec:
+    """The same with some more variables for the program, which are in no record."""
+    if not env or spec.process is None:
+        return spec
+    process = msgspec.structs.replace(spec.process, env=[*spec.process.env, *env])
+    return msgspec.structs.replace(spec, process=process)
+
+
 def cgroups_path(record: Record) -> str:
     """Where the container's cgroup is; the runtime counts it from where cgroups are mounted."""
     return f"{record.host.cgroup_parent.rstrip('/') or defaults.CGROUP_PARENT}/{record.id}"

@@ -19,7 +19,7 @@ from minidock.errors import InvalidInput
 from minidock.images import archive
 from minidock.images.archive import Entry
 from minidock.images.compression import Stream, decompressed
-from minidock.images.unpack import Tree, blamed_on, components
+from minidock.images.unpack import Data, Tree, blamed_on, components
 
 _NO_LIMIT = 2**63 - 1
 
@@ -43,7 +43,7 @@ def extract(
     # The hash is not asked for; a stream that has none would be a class of its own.
     stream = Stream(decompressed(file), _NO_LIMIT, sha256())
     reader = archive.Reader(stream)
-    tree = _Extraction(root, directory, keep_kinds, owner, own_attributes)
+    tree = Extraction(root, directory, keep_kinds, owner, own_attributes)
     try:
         for entry in reader:
             with blamed_on(entry):
@@ -54,7 +54,7 @@ def extract(
         tree.close()
 
 
-class _Extraction(Tree):
+class Extraction(Tree):
     """A directory inside a living tree."""
 
     def __init__(
@@ -66,7 +66,7 @@ class _Extraction(Tree):
         self._owner = owner
         self._own_attributes = own_attributes
 
-    def add(self, entry: Entry, reader: archive.Reader) -> None:
+    def add(self, entry: Entry, reader: Data) -> None:
         """Make what ``entry`` says, below the directory. Raises OSError, ValueError, OverflowError, InvalidInput."""
         parts = components(entry.name)
         if self._owner is not None:

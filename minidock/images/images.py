@@ -261,6 +261,15 @@ class Images:
             step = History(created=units.format_rfc3339(time.time_ns()), comment=comment)
             return self.derive(None, [layer], config or ContainerDefaults(), [step], [name] if name else [])
 
+    def let_go(self, layers: Iterable[Layer]) -> None:
+        """Remove the layers that no image, container or hold needs; now, or when nothing is on its way any more."""
+        with self._lock:
+            for layer in layers:
+                self._doomed[0].add(layer.descriptor.digest)
+                self._doomed[1].add(layer.diff_id)
+            if not self._bringing:
+                self._collect_doomed()
+
     def sweep(self) -> None:
         """At the daemon's start: remove what killed daemons left, and write index.json as the records say."""
         before = time.time() - KEEP_LEFTOVERS

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from minidock.content.disk import remove_tree, write_all
 from minidock.errors import InvalidSpec, NoSpace, SystemCallFailed
@@ -103,6 +104,13 @@ def blamed_on(entry: Entry) -> Iterator[None]:
         raise
 
 
+class Data(Protocol):
+    """Where the data of the present entry comes from; an archive's reader is one."""
+
+    def data(self) -> Iterator[bytes]:
+        """The file's bytes, in pieces."""
+
+
 class Tree:
     """The directory that is being filled with a layer; :mod:`minidock.images.extract` fills others."""
 
@@ -118,7 +126,7 @@ class Tree:
         """Let go of the parent directory that is held open."""
         os.close(self._parent)
 
-    def add(self, entry: Entry, reader: archive.Reader) -> None:
+    def add(self, entry: Entry, reader: Data) -> None:
         """Make what ``entry`` says. Raises OSError, ValueError, OverflowError."""
         parts = components(entry.name)
         if not parts:
@@ -196,7 +204,7 @@ class Tree:
         finally:
             os.close(directory)
 
-    def _add_other(self, parent: int, name: str, entry: Entry, reader: archive.Reader) -> None:
+    def _add_other(self, parent: int, name: str, entry: Entry, reader: Data) -> None:
         """A file, link, device or FIFO: it replaces what was there."""
         try:
             self._make(parent, name, entry, reader)
@@ -207,7 +215,7 @@ class Tree:
     def _remove(self, parent: int, name: str) -> None:
         remove_tree(name, parent, self._trash)
 
-    def _make(self, parent: int, name: str, entry: Entry, reader: archive.Reader) -> None:
+    def _make(self, parent: int, name: str, entry: Entry, reader: Data) -> None:
         """Raises FileExistsError, before anything of the entry's data was read."""
         if entry.type == archive.FILE:
             _make_file(parent, name, entry, reader)
@@ -280,7 +288,7 @@ def components(name: str) -> list[str]:
     return parts
 
 
-def _make_file(parent: int, name: str, entry: Entry, reader: archive.Reader) -> None:
+def _make_file(parent: int, name: str, entry: Entry, reader: Data) -> None:
     descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
     try:
         if entry.segments is None:

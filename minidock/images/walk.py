@@ -15,6 +15,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from minidock.errors import InvalidSpec
 from minidock.images.archive import (
@@ -27,7 +28,6 @@ from minidock.images.archive import (
     SYMLINK,
     Entry,
 )
-from minidock.images.archive_writer import Writer
 from minidock.images.compression import CHUNK
 from minidock.kernel import syscalls
 
@@ -40,13 +40,20 @@ _XATTRS = ("user.", "security.capability")
 _HOST_XATTRS = "user.overlay."
 
 
+class Sink(Protocol):
+    """Takes entries one by one; an archive's writer is one."""
+
+    def add(self, entry: Entry, data: Iterable[bytes] = ()) -> None:
+        """An entry and its data."""
+
+
 class Walk:
     """One walk through the tree below ``root``, a descriptor.
 
     ``name`` is what the archive calls the root itself; without it the root has no entry, and all names begin below it.
     """
 
-    def __init__(self, root: int, writer: Writer, name: str = "") -> None:
+    def __init__(self, root: int, writer: Sink, name: str = "") -> None:
         self._root = root
         self._writer = writer
         self._name = name

@@ -19,7 +19,8 @@ class BuildEvent(Struct, omit_defaults=True, kw_only=True, rename="camel"):
         started   step, stage (its name or number), text (the instruction as written, on one line)
         output    step, stream ("stdout", "stderr"), text (what a RUN wrote, in pieces as they come)
         status    step, text (a base image is pulled, a file downloaded)
-        done      step, cached, seconds
+        running   step, container: a RUN's container (removed: it is gone)
+        done      step, cached, seconds, image (what the image's id would be if this were the last step)
         failed    step, text, seconds; the stream's last line is the error
         cancelled step, seconds: another step failed
         image     image (the id), names, seconds: the end
@@ -33,6 +34,7 @@ class BuildEvent(Struct, omit_defaults=True, kw_only=True, rename="camel"):
     stream: str = ""
     cached: bool = False
     seconds: float = 0
+    container: str = ""
     image: str = ""
     names: list[str] = []
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from minidock.daemon.api import archives, containers, execs, images, listing, networks, streams, system, volumes
+from minidock.daemon.api import archives, build, containers, execs, images, listing, networks, streams, system, volumes
 from minidock.daemon.engine import Engine
 
 Handler = Callable[[Engine, web.Request], Awaitable[web.StreamResponse]]
@@ -73,6 +73,10 @@ ROUTES = (
     Route("POST", "/images/prune", images.prune),
     Route("DELETE", "/images/{name:.+}", images.remove),
     #
+    Route("POST", "/build", build.build, UNTIL_CLIENT_GOES),
+    Route("POST", "/build/secrets", build.keep_secrets),
+    Route("POST", "/build/prune", build.prune),
+    #
     Route("GET", "/networks", networks.listing),
     Route("POST", "/networks/create", networks.create),
     Route("POST", "/networks/prune", networks.prune),
@@ -98,8 +102,6 @@ MISSING = (
     ("GET", "/containers/{name}/attach/ws", "attaching over a web socket"),
     ("GET", "/containers/{name}/checkpoints", "checkpoints"),
     ("POST", "/containers/{name}/checkpoints", "checkpoints"),
-    ("POST", "/build", "docker build"),
-    ("POST", "/build/prune", "docker builder prune"),
     ("POST", "/session", "buildkit"),
     ("POST", "/grpc", "buildkit"),
     ("POST", "/images/{name:.+}/push", "docker push"),

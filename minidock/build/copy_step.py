@@ -1,0 +1,143 @@
+"""The steps COPY and ADD: find what is to be copied, look whether that was done before, copy it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import posixpath
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from minidock.build import copying, fetching, settings, words
+from minidock.build.copying import Order
+from minidock.build.parser import heredoc_name
+from minidock.build.sources import Item, Source
+from minidock.build.state import beginning
+from minidock.build.syntax import Add, Copy
+from minidock.build.workshop import in_thread
+from minidock.dockerignore import Ignore
+from minidock.errors import InvalidInput, NotFound
+from minidock.images import Image
+from minidock.images.archive import Entry
+
+if TYPE_CHECKING:
+    from minidock.build.stage import StageBuild
+
+
+class CopyStep:
+    """One COPY or ADD in a stage."""
+
+    def __init__(self, stage: StageBuild, instruction: Copy | Add) -> None:
+        self._stage = stage
+        self._instruction = instruction
+        self._sources = [stage.expand(source) for source in instruction.sources]
+        patterns = [stage.expand(pattern) for pattern in instruction.exclude]
+        self._exclude = Ignore(patterns) if patterns else None
+        self._fetched: dict[str, Item] = {}
+
+    async def run(self) -> None:
+        """Fetch what comes from the web or from a stage; the rest, which blocks, in a thread."""
+        origin: Image | None = None
+        if isinstance(self._instruction, Copy) and self._instruction.source_stage:
+            origin = await self._stage.image_of(self._instruction.source_stage)
+        else:
+            for source in self._sources:
+                await self._fetch(source)
+        await in_thread(self._copy, origin)
+
+    async def _fetch(self, source: str) -> None:
+        """Bring a URL's file here."""
+        if not isinstance(self._instruction, Add):
+            if fetching.is_url(source):
+                raise InvalidInput(f"source can't be a URL for COPY: {source}")
+            return
+        fetching.refuse_git(source)
+        if not fetching.is_url(source):
+            return
+        stage = self._stage
+        target = stage.build.work / f"url-{stage.number}-{len(self._fetched)}"
+        stage.tell("status", text=f"Downloading {source}")
+        found = await fetching.fetch(source, target, stage.expand(self._instruction.checksum))
+        if not found.name and self._destination().endswith("/"):
+            raise InvalidInput(f"cannot determine filename for source {source}")
+        entry = Entry("", mode=0o600, mtime_ns=found.modified * 1_000_000_000)
+        self._fetched[source] = Item(found.name or "file", target, entry=entry)
+
+    def _copy(self, origin: Image | None) -> None:
+        stage, instruction = self._stage, self._instruction
+        with stage.source(origin) as tree:
+            try:
+                items = self._items(tree)
+            except NotFound as error:
+                where = "" if origin else " in build context or excluded by .dockerignore"
+                raise InvalidInput(f"{instruction.keyword} failed: file not found{where}: {error}") from None
+            order = self._order(items)
+            told = stage.remark(f"{instruction.keyword} {self._summary(items)} in {order.destination} ")
+            parts = [str(order.owner), str(order.mode), str(order.parents), str(instruction.link)]
+            # What is linked does not depend on what is below: it is copied into nothing.
+            onto = beginning(None, stage.build.platform, None).image() if instruction.link else None
+            make = partial(stage.change, lambda root: copying.copy(root, order), onto)
+            stage.keep(stage.state.config, told, make, [*parts, *(item.name for item in items)])
+
+    def _order(self, items: Sequence[Item]) -> Order:
+        instruction, expand = self._instruction, self._stage.expand
+        return Order(
+            items,
+            self._destination(),
+            owner=self._owner(expand(instruction.chown)),
+            mode=copying.parse_mode(expand(instruction.chmod)) if instruction.chmod else None,
+            parents=isinstance(instruction, Copy) and instruction.parents,
+            unpacks=isinstance(instruction, Add),
+            exclude=self._exclude,
+        )
+
+    def _items(self, tree: Source) -> list[Item]:
+        """All that the sources name. Raises NotFound."""
+        items: list[Item] = []
+        documents = {document.name: document for document in self._instruction.heredocs}
+        for written, source in zip(self._instruction.sources, self._sources, strict=True):
+            document = documents.get(heredoc_name(written))
+            if document is not None:
+                stage, text = self._stage, document.text
+                text = text if document.verbatim else words.expand_document(text, stage.variables, stage.escape)
+                items.append(Item(document.name, content=text.encode(errors="surrogateescape")))
+            else:
+                items += [self._fetched[source]] if source in self._fetched else self._find(tree, source)
+        exclude = self._exclude
+        kept = [item for item in items if item.is_directory or exclude is None or not exclude.excludes(item.name)]
+        if not kept:
+            raise NotFound("no source files were specified")
+        return kept
+
+    def _find(self, tree: Source, source: str) -> list[Item]:
+        """What a path or pattern names; with ``--parents``, what stands before ``/./`` is not to be kept."""
+        before, pivot, _ = source.partition("/./")
+        found = tree.find(source)
+        if not pivot or not isinstance(self._instruction, Copy) or not self._instruction.parents:
+            return found
+        start = posixpath.normpath(before.lstrip("/"))
+        return [dataclasses.replace(item, name=posixpath.relpath(item.name, start)) for item in found]
+
+    def _destination(self) -> str:
+        """From the root, with a slash at its end if it is written as a directory. Raises InvalidInput."""
+        text = self._stage.expand(self._instruction.destination)
+        is_directory = text.endswith(("/", "/.")) or text == "."
+        if len(self._sources) > 1 and not is_directory:
+            raise InvalidInput(
+                f"When using {self._instruction.keyword} with more than one source file, "
+                "the destination must be a directory and end with a /"
+            )
+        path = settings.absolute(text, self._stage.state.config)
+        return f"{path}/" if is_directory and path != "/" else path
+
+    def _owner(self, who: str) -> copying.Owner | None:
+        if not who:
+            return None
+        with self._stage.source(self._stage.state.image()) as tree:
+            return copying.find_owner(tree.root, who)
+
+    def _summary(self, items: Sequence[Item]) -> str:
+        """``file:…``, ``dir:…`` or ``multi:…`` and a digest: how the classic builder tells of what was copied."""
+        found = [f"{'dir' if item.is_directory else 'file'}:{item.digest(self._exclude)}" for item in items]
+        return found[0] if len(found) == 1 else f"multi:{hashlib.sha256(' '.join(found).encode()).hexdigest()}"

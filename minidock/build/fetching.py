@@ -1,0 +1,79 @@
+"""What a build takes from the web: ``ADD https://…``, and a context that is a URL.
+
+Source: https://docs.docker.com/reference/dockerfile/#add.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import posixpath
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from minidock.content.disk import space_errors
+from minidock.errors import CorruptContent, InvalidInput, MinidockError, NotImplementedYet
+from minidock.images.compression import CHUNK
+
+_PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=120)
+MAX_SIZE = 16 * 1024**3
+"""In bytes."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file from the web: ``name`` is the last part of its URL, ``modified`` seconds since 1970 (0: nobody said)."""
+
+    path: Path
+    name: str
+    media_type: str
+    modified: int
+
+
+def is_url(text: str) -> bool:
+    """Is this for us to fetch?"""
+    return text.startswith(("http://", "https://"))
+
+
+def refuse_git(text: str) -> None:
+    """Raises NotImplementedYet for what Docker would clone."""
+    path = text.partition("#")[0]
+    if text.startswith(("git://", "git@", "ssh://", "github.com/")) or path.endswith(".git"):
+        raise NotImplementedYet(f"{text}: minidock does not clone git repositories; clone it and give the directory")
+
+
+async def fetch(url: str, target: Path, checksum: str = "") -> Fetched:
+    """Download ``url`` into the file ``target``. Raises MinidockError, CorruptContent, NoSpace, InvalidInput."""
+    algorithm, _, wanted = checksum.partition(":")
+    if checksum and (algorithm != "sha256" or len(wanted) != 64):
+        raise InvalidInput(f"--checksum={checksum}: sha256: and 64 hex digits are needed")
+    digest, size = hashlib.sha256(), 0
+    try:
+        async with aiohttp.ClientSession(timeout=_PATIENCE) as session, session.get(url) as answer:
+            if answer.status >= 400:
+                raise InvalidInput(f"failed to GET {url} with status {answer.status} {answer.reason}")
+            with space_errors(target.parent), target.open("wb") as file:
+                async for piece in answer.content.iter_chunked(CHUNK):
+                    digest.update(piece)
+                    size += len(piece)
+                    if size > MAX_SIZE:
+                        raise InvalidInput(f"{url} is larger than {MAX_SIZE} bytes: refused")
+                    file.write(piece)
+            modified = _moment(answer.headers.get("Last-Modified", ""))
+            media_type = answer.content_type
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise MinidockError(f"failed to GET {url}: {error or type(error).__name__}") from None
+    if checksum and digest.hexdigest() != wanted.lower():
+        raise CorruptContent(f"digest mismatch sha256:{digest.hexdigest()}: {checksum} for {url}")
+    name = posixpath.basename(urllib.parse.unquote(urllib.parse.urlsplit(url).path))
+    return Fetched(target, name if name not in (".", "..") else "", media_type, modified)
+
+
+def _moment(text: str) -> int:
+    try:
+        return int(email.utils.parsedate_to_datetime(text).timestamp())
+    except (ValueError, TypeError):
+        return 0

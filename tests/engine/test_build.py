@@ -1,0 +1,494 @@
+"""Builds through the API, in a real daemon: the language, the cache, what is left behind."""
+
+from __future__ import annotations
+
+import base64
+import bz2
+import gzip
+import lzma
+from collections.abc import Iterator
+
+import pytest
+import zstandard
+
+from tests.archives import archive, directory, file, hardlink, symlink
+from tests.engine.build_contexts import Builder, assert_nothing_left, context
+from tests.engine.harness import Daemon
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture
+def builder(daemon: Daemon) -> Iterator[Builder]:
+    """Builds in the shared daemon, which has no images but ``tiny`` afterwards."""
+    yield Builder(daemon)
+    for image in daemon.json("GET", "/images/json"):
+        if "tiny:latest" not in (image["RepoTags"] or []):
+            daemon.request("DELETE", f"/images/{image['Id']}?force=1")
+    daemon.json("POST", "/build/prune?all=1")
+    assert_nothing_left(daemon)
+
+
+# ------------------------------------------------------------------------------------------------ configuration
+
+
+def test_every_setting_ends_in_the_configuration(builder: Builder) -> None:
+    """One of each instruction that changes nothing but the configuration."""
+    built = builder.build(
+        """FROM tiny
+        MAINTAINER somebody
+        ENV A=1 B="two words" C=$A
+        ENV OLD the rest of it
+        LABEL one=1 "two three"="$A"
+        EXPOSE 80 53/udp 7000-7002
+        VOLUME ["/data", "/more"]
+        USER 1000:1000
+        WORKDIR /a
+        WORKDIR b/../c
+        STOPSIGNAL SIGUSR1
+        HEALTHCHECK --interval=5s --retries=2 CMD true
+        SHELL ["/bin/sh", "-ec"]
+        ENTRYPOINT ["/bin/echo"]
+        CMD echo $A
+        ONBUILD RUN echo hi
+        """,
+        labels={"from": "outside"},
+    )
+    config = builder.config(built.image)
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    assert config["Env"] == [path, "A=1", "B=two words", "C=", "OLD=the rest of it"]
+    assert config["Labels"] == {"one": "1", "two three": "1", "from": "outside"}
+    assert sorted(config["ExposedPorts"]) == ["53/udp", "7000/tcp", "7001/tcp", "7002/tcp", "80/tcp"]
+    assert sorted(config["Volumes"]) == ["/data", "/more"]
+    assert (config["User"], config["WorkingDir"], config["StopSignal"]) == ("1000:1000", "/a/c", "SIGUSR1")
+    health = config["Healthcheck"]
+    assert (health["Test"], health["Interval"], health["Retries"]) == (["CMD-SHELL", "true"], 5_000_000_000, 2)
+    assert (config["Entrypoint"], config["Cmd"]) == (["/bin/echo"], ["/bin/sh", "-ec", "echo $A"])
+    assert config["OnBuild"] == ["RUN echo hi"]
+    assert builder.daemon.json("GET", f"/images/{built.image}/json")["Author"] == "somebody"
+
+
+def test_a_new_entrypoint_drops_the_base_image_s_command(builder: Builder) -> None:
+    """It was written for another program; one of this same stage stays."""
+    builder.build('FROM tiny\nCMD ["old"]', t="base")
+    assert not builder.config(builder.build('FROM base\nENTRYPOINT ["x"]').image).get("Cmd")
+    assert builder.config(builder.build('FROM base\nCMD ["new"]\nENTRYPOINT ["x"]').image)["Cmd"] == ["new"]
+
+
+def test_arguments_have_their_scopes(builder: Builder) -> None:
+    """ARG before FROM, declared again, with a default, from outside; ENV wins; undeclared is empty."""
+    built = builder.build(
+        """ARG BASE=nothing
+        ARG OUTER=outer
+        FROM $BASE AS one
+        ARG OUTER
+        ARG INNER=inner-$OUTER
+        ARG BOTH=arg
+        ENV BOTH=env
+        RUN echo "[$OUTER] [$INNER] [$BOTH] [$HIDDEN] [$TARGETARCH]"
+        FROM one
+        RUN echo "<$OUTER> <$INNER>"
+        ARG TARGETARCH
+        RUN echo "{$TARGETARCH}"
+        """,
+        buildargs={"BASE": "tiny", "INNER": "given", "HIDDEN": "x", "UNUSED": None},
+    )
+    assert "[outer] [given] [env] [] []" in built.text
+    assert "<> <>" in built.text
+    assert "{amd64}" in built.text or "{arm64}" in built.text
+    assert "[Warning] One or more build-args [HIDDEN] were not consumed" in built.text
+
+
+def test_proxies_need_no_declaration_and_are_not_in_the_image(builder: Builder) -> None:
+    """HTTP_PROXY is there for RUN; neither the history nor the cache know it."""
+    text = "FROM tiny\nRUN echo proxy=$HTTP_PROXY"
+    built = builder.build(text, buildargs={"HTTP_PROXY": "http://proxy.test"})
+    assert "proxy=http://proxy.test" in built.text
+    assert "proxy.test" not in str(builder.daemon.json("GET", f"/images/{built.image}/history"))
+    assert builder.build(text, buildargs={"HTTP_PROXY": "http://other.test"}).cached == 1
+
+
+def test_triggers_run_in_who_builds_on_it(builder: Builder) -> None:
+    """ONBUILD in a base image: executed right after FROM, and not handed on."""
+    builder.build("FROM tiny\nONBUILD COPY f /f\nONBUILD RUN echo triggered $(cat /f)", t="base")
+    built = builder.build("FROM base", {"f": "content"})
+    assert "# Executing 2 build triggers" in built.text and "triggered content" in built.text
+    assert not builder.config(built.image).get("OnBuild")
+
+
+# ------------------------------------------------------------------------------------------------ RUN
+
+FORMS = """FROM tiny
+RUN echo "shell $((1+1))"
+RUN ["/bin/sh", "-c", "echo exec $0", "form"]
+SHELL ["/bin/sh", "-xc"]
+RUN : shelled
+SHELL ["/bin/sh", "-c"]
+RUN <<EOF
+echo heredoc
+X=1; echo "x $X"
+EOF
+RUN cat <<A - && cat <<-"B"
+piped $((2+2))
+A
+\tquoted $((2+2))
+\tB
+RUN <<SCRIPT
+#!/bin/sh -e
+echo script $0
+SCRIPT
+USER 1234
+RUN id -u
+"""
+
+
+def test_run_in_every_form(builder: Builder) -> None:
+    """Shell, exec, another shell, heredocs alone, with a program, with an interpreter, and as another user."""
+    text = builder.build(FORMS).text
+    for words in ("shell 2", "exec form", "+ : shelled", "heredoc", "x 1", "script /dev/pipes/SCRIPT", "1234"):
+        assert f"{words}\n" in text
+    assert "piped 4\n" in text and "quoted $((2+2))\n" in text
+
+
+def test_a_failing_step_tells_its_code_and_leaves_nothing(builder: Builder) -> None:
+    """Docker's words and the exit code; no image, no container, no name."""
+    built = builder.post(context("FROM tiny\nRUN echo before\nRUN echo no >&2; exit 3"), t="never")
+    message = "The command '/bin/sh -c echo no >&2; exit 3' returned a non-zero code: 3"
+    assert built.lines[-1] == {"errorDetail": {"code": 3, "message": message}, "error": message}
+    assert "before" in built.text and "no\n" in built.text
+    assert [image["RepoTags"] for image in builder.daemon.json("GET", "/images/json?all=1")] == [["tiny:latest"]]
+    assert_nothing_left(builder.daemon)
+
+
+def test_docker_s_own_client_ends_with_the_step_s_code(builder: Builder) -> None:
+    """``docker build`` exits 3 when RUN does; ``-q`` prints the id; ``--iidfile`` holds it."""
+    daemon = builder.daemon
+    daemon.environment["DOCKER_BUILDKIT"] = "0"
+    assert daemon.docker("build", "-", input=context("FROM tiny\nRUN exit 3")).returncode == 3
+    image = daemon.ok("build", "-q", "-", input=context("FROM tiny\nRUN true"))
+    assert image.startswith("sha256:")
+    id_file = daemon.root / "iid"
+    daemon.ok("build", f"--iidfile={id_file}", "-", input=context("FROM tiny\nRUN true"))
+    assert id_file.read_text() == image
+
+
+def test_a_program_that_is_not_there(builder: Builder) -> None:
+    """One clear error, and nothing is left."""
+    assert "no such file or directory" in builder.fails('FROM tiny\nRUN ["/nowhere"]')
+    assert "no such file or directory" in builder.fails("FROM scratch\nRUN x")
+
+
+MOUNTS = """FROM tiny AS other
+RUN mkdir /o && echo other > /o/f
+FROM tiny
+RUN --mount=type=bind,source=sub,target=/new/ctx cat /new/ctx/f && ! touch /new/ctx/g
+RUN --mount=type=bind,from=other,source=/o/f,target=/one.txt cat /one.txt
+RUN --mount=type=bind,target=/rw,rw echo changed > /rw/sub/f && cat /rw/sub/f
+RUN --mount=target=/rw cat /rw/sub/f
+RUN --mount=type=tmpfs,target=/t,size=1m touch /t/x && grep ' /t ' /proc/mounts
+RUN --mount=type=cache,target=/c,id=mine cat /c/kept || echo first > /c/kept
+RUN [ ! -e /new ] && [ ! -e /one.txt ] && [ ! -e /rw ] && [ ! -e /t ] && [ ! -e /c ] && echo clean
+"""
+
+
+def test_mounts(builder: Builder) -> None:
+    """bind (context, stage, written to), tmpfs, cache from build to build; what they leave in the layer: nothing."""
+    built = builder.build(MOUNTS, {"sub__f": "in context\n"})
+    for words in ("in context\n", "other\n", "changed\n", "size=1024k", "clean\n"):
+        assert words in built.text
+    again = builder.build(f"{MOUNTS}RUN --mount=type=cache,target=/x,id=mine cat /x/kept", {"sub__f": "in context\n"})
+    assert "first\n" in again.text
+
+
+def test_what_is_bound_decides_what_is_a_hit(builder: Builder) -> None:
+    """Another content of a bound file is another step."""
+    text = "FROM tiny\nRUN --mount=target=/x,source=f cat /x"
+    builder.build(text, {"f": "one"})
+    assert builder.build(text, {"f": "one", "other": "file"}).cached == 1
+    assert "two" in builder.build(text, {"f": "two"}).text
+
+
+SECRETS = """FROM tiny
+RUN --mount=type=secret,id=token cat /run/secrets/token | tr a-z A-Z && stat -c %a /run/secrets/token
+RUN --mount=type=secret,id=token,target=/key,mode=0444,uid=5 stat -c '%u %a' /key
+RUN --mount=type=secret,id=token,env=TOKEN echo $TOKEN | tr a-z A-Z
+RUN [ ! -e /run/secrets ] && [ ! -e /key ] && [ -z "$TOKEN" ] && echo clean
+"""
+
+
+def test_secrets_are_seen_and_not_kept(builder: Builder) -> None:
+    """A file with the right mode, a variable; nothing of it in image, history, cache or on the disk."""
+    daemon = builder.daemon
+    document = {"Secrets": {"token": base64.b64encode(b"s3cr3t-word").decode()}}
+    kept = daemon.json("POST", "/build/secrets", document)["Id"]
+    built = builder.build(SECRETS, secrets=kept)
+    assert built.text.count("S3CR3T-WORD") == 2 and "400\n" in built.text and "5 444\n" in built.text
+    assert "clean" in built.text
+    assert builder.fails(SECRETS, secrets=kept).startswith("the build's secrets are not here")
+    assert builder.build(SECRETS).cached == 4  # a secret is no part of the key
+    found = [path for path in daemon.root.rglob("*") if path.is_file() and b"s3cr3t" in path.read_bytes()]
+    assert found == []
+    assert "not found" in builder.fails("FROM tiny\nRUN --mount=type=secret,id=none,required true")
+
+
+@pytest.mark.parametrize(
+    ("step", "words"),
+    [
+        ("RUN --mount=type=ssh true", "does not forward an ssh agent"),
+        ("RUN --security=insecure true", "gives a build no more rights"),
+        ("RUN --mount=type=bind,foo=1,target=/x true", "unexpected key 'foo'"),
+        ("RUN --mount=type=cache true", "needs a target"),
+        ("RUN --mount=source=none,target=/x true", "file does not exist"),
+        ("RUN --network=foo true", "unsupported network mode"),
+        ("COPY none /", "COPY failed: file not found in build context or excluded by .dockerignore: stat none"),
+        ("COPY ../x /", "forbidden path outside the build context: ../x"),
+        ("COPY Dockerfile other /x", "the destination must be a directory and end with a /"),
+        ("COPY --chown=nobody-here Dockerfile /", "unable to find user nobody-here"),
+        ("COPY --chmod=rwx Dockerfile /", "invalid chmod parameter"),
+        ("COPY https://example.invalid/x /", "source can't be a URL for COPY"),
+        ("ADD https://github.com/a/b.git /", "does not clone git repositories"),
+        ("EXPOSE foo", "invalid containerPort: foo"),
+        ("STOPSIGNAL SIGFOO", "Invalid signal: SIGFOO"),
+        ('ENV A="${B:?is needed}"', "B: is needed"),
+        ("FOO bar", "dockerfile parse error line 2: unknown instruction: FOO"),
+    ],
+)
+def test_mistakes_are_one_clear_line(builder: Builder, step: str, words: str) -> None:
+    """What cannot be meant, and what is not there, says so."""
+    error = builder.fails(f"FROM tiny\n{step}", {"other": "x"})
+    assert words in error and "\n" not in error
+
+
+def test_networks_as_whoever_builds_chose(builder: Builder) -> None:
+    """``--network=none`` for a step, and ``networkmode`` for all."""
+    text = "FROM tiny\nRUN %s ls /sys/class/net"
+    assert "eth0" in builder.build(text % "").text
+    assert "eth0" not in builder.build(text % "--network=none").text
+    assert "eth0" not in builder.build(text % "", networkmode="none", nocache="1").text
+
+
+def test_limits_hold_for_steps(builder: Builder) -> None:
+    """``--memory`` and ``--ulimit`` are the containers'."""
+    ulimits = [{"Name": "nofile", "Soft": 77, "Hard": 99}]
+    assert "77\n" in builder.build("FROM tiny\nRUN ulimit -n", memory="64000000", ulimits=ulimits).text
+
+
+# ------------------------------------------------------------------------------------------------ COPY and ADD
+
+COPIES = """FROM tiny
+COPY --chown=5:6 --chmod=640 a.txt /flags/
+COPY --exclude=*.md --exclude=deep dir /excluded/
+COPY --parents dir/deep/one.txt dir/./deep/two.txt /parents/
+COPY --link a.txt /linked/here/
+COPY *.t?t [ab].md /globs/
+COPY <<EOF <<-"RAW" /docs/
+hello $PATH
+"quoted" \\$PATH
+EOF
+\traw $PATH
+\tRAW
+COPY ["a.txt", "/with space/b.txt"]
+ADD ball.tar.gz /unpacked/
+COPY ball.tar.gz /packed/
+RUN stat -c '%n %u:%g %a' /flags/* /docs/* && cat /docs/*
+RUN find /excluded /parents /linked /globs /unpacked /packed /with* | sort
+"""
+
+
+def _packed() -> bytes:
+    items = [directory("inside"), file("inside/file", b"x"), hardlink("inside/link", "inside/file")]
+    return gzip.compress(archive(items))
+
+
+def test_copy_with_every_flag(builder: Builder) -> None:
+    """Owners, modes, excluded files, kept parents, links, globs, heredocs, archives."""
+    files: dict[str, str | bytes] = {
+        "a.txt": "a", "a.md": "m", "c.md": "c", "dir__x.md": "x", "dir__y": "y", "dir__deep__one.txt": "1",
+        "dir__deep__two.txt": "2", "ball.tar.gz": _packed(),
+    }  # fmt: skip
+    text = builder.build(COPIES, files).text
+    assert "/flags/a.txt 5:6 640" in text and "/docs/EOF 0:0 644" in text
+    assert "hello /usr/local/sbin" in text and '"quoted" $PATH\n' in text and "raw $PATH\n" in text
+    listed = text[text.rindex("Running in") :].split("\n")
+    assert [name for name in listed if name.startswith("/excluded")] == ["/excluded", "/excluded/y"]
+    assert [name for name in listed if name.startswith("/globs/")] == ["/globs/a.md", "/globs/a.txt"]
+    for name in ("parents/dir/deep/one.txt", "parents/deep/two.txt", "linked/here/a.txt", "with space/b.txt"):
+        assert f"/{name}" in listed
+    assert "/unpacked/inside/link" in listed and "/packed/ball.tar.gz" in listed
+
+
+def test_a_link_in_the_image_leads_within_the_image(builder: Builder) -> None:
+    """COPY through a directory's link, absolute or not, and onto a file's link."""
+    built = builder.build(
+        """FROM tiny
+        RUN mkdir /real && ln -s /real /absolute && ln -s real /relative && ln -s /real/target /file
+        RUN echo old > /real/target
+        COPY f /absolute/one
+        COPY f /relative/
+        COPY f /file
+        RUN ls -l / /real && cat /real/*
+        """,
+        {"f": "new\n"},
+    )
+    assert built.text.count("new\n") == 3 and "-> /real/target" in built.text
+
+
+def test_a_context_of_any_packing_is_taken(builder: Builder) -> None:
+    """gzip, bzip2, xz and zstd: the first bytes say what it is."""
+    plain = context("FROM tiny\nCOPY f /f", f="x")
+    for pack in (gzip.compress, bz2.compress, lzma.compress, zstandard.ZstdCompressor().compress):
+        assert not builder.post(pack(plain)).error
+
+
+def test_what_is_ignored_is_not_there(builder: Builder) -> None:
+    """``.dockerignore`` holds for a tarball too; one named after the Dockerfile wins."""
+    files: dict[str, str | bytes] = {
+        ".dockerignore": "*.log\n!keep.log\nDockerfile", "a.log": "", "keep.log": "", "sub__b.log": "",
+    }  # fmt: skip
+    built = builder.build("FROM tiny\nCOPY . /c/\nRUN find /c -type f | sort", files)
+    assert "/c/.dockerignore\n/c/keep.log\n/c/sub/b.log\n" in built.text
+    files["Dockerfile.dockerignore"] = "**/*.log"
+    built = builder.build("FROM tiny\nCOPY . /c/\nRUN find /c -name '*.log' | wc -l", files)
+    assert "\n0\n" in built.text
+
+
+# ------------------------------------------------------------------------------------------------ stages
+
+
+def test_stages_run_at_once_and_only_if_needed(builder: Builder) -> None:
+    """Two stages wait for each other's sign, in a shared cache, and end; one that nobody needs never runs."""
+    wait = "for i in $(seq 200); do [ -e /c/%s ] && exit 0; sleep 0.1; done; exit 1"
+    built = builder.build(
+        f"""FROM tiny AS one
+        RUN --mount=type=cache,target=/c,id=signs touch /c/one && {wait % "two"}
+        FROM tiny AS two
+        RUN --mount=type=cache,target=/c,id=signs touch /c/two && {wait % "one"}
+        FROM tiny AS unused
+        RUN echo never
+        FROM tiny
+        COPY --from=one /etc /one
+        COPY --from=1 /etc /two
+        """
+    )
+    assert "never" not in built.text
+    steps = [line for line in built.text.split("\n") if line.startswith("Step ")]
+    assert [line.split()[1] for line in steps] == [f"{number}/7" for number in range(1, 8)]
+
+
+def test_target_and_names_of_stages(builder: Builder) -> None:
+    """``--target`` by name or number; ``--from`` may name an image."""
+    text = "FROM tiny AS First\nENV A=1\nFROM first AS second\nENV B=2\nFROM tiny\nENV C=3"
+    assert builder.config(builder.build(text, target="second").image)["Env"][1:] == ["A=1", "B=2"]
+    assert builder.config(builder.build(text, target="0").image)["Env"][1:] == ["A=1"]
+    assert builder.fails(text, target="none") == "failed to reach build target none in Dockerfile"
+    assert builder.build("FROM scratch\nCOPY --from=tiny /etc /etc").image
+
+
+# ------------------------------------------------------------------------------------------------ the cache
+
+
+def test_an_unchanged_context_hits_and_a_changed_byte_misses(builder: Builder) -> None:
+    """Times do not count; content, modes and names do; what comes after a miss is made anew."""
+    text = "FROM tiny\nCOPY dir /dir\nRUN cat /dir/f"
+    first = builder.build(text, {"dir__f": "one"})
+    head = file("Dockerfile", text.encode())
+    again = builder.post(archive([head, directory("dir", mtime_ns=5), file("dir/f", b"one", mtime_ns=7)]))
+    assert again.cached == 2 and again.image == first.image
+    assert builder.build(text, {"dir__f": "two"}).cached == 0
+    assert builder.post(archive([head, directory("dir"), file("dir/f", b"one", mode=0o600)])).cached == 0
+    assert builder.post(archive([head, directory("dir"), file("dir/g", b"one"), file("dir/f", b"one")])).cached == 0
+    assert builder.build(text, {"dir__f": "one"}, nocache="1").cached == 0
+
+
+def test_arguments_in_scope_are_part_of_a_step(builder: Builder) -> None:
+    """A RUN after the ARG is another one with another value; one before it is not."""
+    text = "FROM tiny\nRUN echo before\nARG V\nRUN echo $V"
+    builder.build(text, buildargs={"V": "1"})
+    assert builder.build(text, buildargs={"V": "1"}).cached == 3
+    built = builder.build(text, buildargs={"V": "2"})
+    assert built.cached == 1 and "\n2\n" in built.text
+
+
+def test_a_look_alike_is_no_hit(builder: Builder) -> None:
+    """CVE-2024-24557: an image with the very same history, that we did not build, is no cache, although it is here."""
+    daemon = builder.daemon
+    text = "FROM tiny\nRUN echo good > /file"
+    good = builder.build(text, t="good")
+    daemon.json("POST", "/build/prune?all=1")
+    daemon.ok("create", "--name", "forger", "tiny", "/bin/sh", "-c", "echo good > /file")
+    forged = daemon.json("POST", "/commit?container=forger&repo=forged")
+    told = [daemon.json("GET", f"/images/{name}/history")[0]["CreatedBy"] for name in (good.image, forged["Id"])]
+    assert told[0] == told[1]
+    daemon.ok("rm", "forger")
+    assert builder.build(text).cached == 0
+
+
+def test_images_that_one_vouches_for_are_a_cache(builder: Builder) -> None:
+    """``--cache-from``: an image built of the same steps saves them, when the cache itself is empty."""
+    text = "FROM tiny\nCOPY f /f\nRUN echo hi > /x\nENV A=1"
+    first = builder.build(text, {"f": "x"}, t="first")
+    builder.daemon.json("POST", "/build/prune?all=1")
+    built = builder.build(text, {"f": "x"}, cachefrom=["first", "nothing"])
+    assert built.cached == 3 and built.image == first.image
+    builder.daemon.json("POST", "/build/prune?all=1")
+    assert builder.build(text, {"f": "y"}, cachefrom=["first"]).cached == 0
+
+
+def test_prune_frees_what_no_image_needs(builder: Builder) -> None:
+    """Layers of removed images go, those of images stay, and what was pruned is built anew."""
+    layers = builder.daemon.root / "data/layers"
+    before = {path.name for path in layers.iterdir()}
+    text = "FROM tiny\nRUN head -c 100000 /dev/zero > /big"
+    builder.build(text, t="big")
+    assert builder.daemon.json("POST", "/build/prune")["CachesDeleted"] == []
+    builder.daemon.ok("rmi", "big")
+    assert {path.name for path in layers.iterdir()} > before
+    pruned = builder.daemon.json("POST", "/build/prune")
+    assert len(pruned["CachesDeleted"]) == 1 and pruned["SpaceReclaimed"] == 100000
+    assert {path.name for path in layers.iterdir()} == before
+    assert builder.build(text).cached == 0
+
+
+def test_the_same_input_gives_the_same_image(builder: Builder) -> None:
+    """With SOURCE_DATE_EPOCH, whenever it is built: the same id, and no file is younger."""
+    text = "FROM tiny\nARG X\nRUN echo hi > /f && mkdir /d\nCOPY f /e\nWORKDIR /w/x\nLABEL a=b"
+    arguments = {"SOURCE_DATE_EPOCH": "1000000000"}
+    first = builder.build(text, {"f": "x"}, buildargs=arguments)
+    builder.daemon.json("POST", "/build/prune?all=1")
+    second = builder.build(text, {"f": "x"}, buildargs=arguments, nocache="1")
+    assert first.image == second.image and second.cached == 0
+    assert builder.daemon.json("GET", f"/images/{first.image}/json")["Created"].startswith("2001-09-09T01:46:40")
+    assert builder.run(first.image, "stat", "-c", "%Y", "/f", "/d", "/w/x").split() == ["1000000000"] * 3
+    assert "SOURCE_DATE_EPOCH must be" in builder.fails(text, {"f": "x"}, buildargs={"SOURCE_DATE_EPOCH": "x"})
+
+
+# ------------------------------------------------------------------------------------------------ our own form
+
+
+def test_our_client_hears_of_every_step(builder: Builder) -> None:
+    """``minidock=1``: plan, steps with times and cached marks, output by stream, the image."""
+    text = "FROM tiny AS base\nRUN echo out; echo err >&2\nCMD x"
+    built = builder.build(text, minidock="1", t="x:y")
+    kinds = [event["kind"] for event in built.events]
+    assert kinds[0] == "plan" and kinds[-1] == "image" and built.events[0]["total"] == 3
+    assert kinds.count("started") == kinds.count("done") == 3
+    output = {event["stream"]: event["text"] for event in built.events if event["kind"] == "output"}
+    assert output == {"stdout": "out\n", "stderr": "err\n"}
+    assert built.events[-1]["names"] == ["x:y"]
+    again = builder.build(text, minidock="1")
+    assert [event.get("cached") for event in again.events if event["kind"] == "done"] == [None, True, True]
+    assert [event["stage"] for event in again.events if event["kind"] == "started"] == ["base"] * 3
+    failed = builder.post(context("FROM tiny\nRUN exit 4"), minidock="1")
+    assert failed.events[-1]["kind"] == "failed" and failed.lines[-1]["errorDetail"]["code"] == 4
+    assert builder.build(text, q="1").text.startswith("sha256:")
+
+
+def test_links_of_a_context_lead_nowhere(builder: Builder) -> None:
+    """Absolute and climbing links in a context are followed within it, and name nothing of the host."""
+    outside = builder.daemon.root / "canary"
+    outside.write_text("canary")
+    for target in (str(outside), "../" * 20 + str(outside).lstrip("/"), "/etc/passwd"):
+        body = archive([file("Dockerfile", b"FROM tiny\nCOPY link /x\n"), symlink("link", target)])
+        assert "file does not exist" in builder.post(body).error
+    body = archive([file("Dockerfile", b"FROM tiny\nCOPY . /x\nRUN readlink /x/link"), symlink("link", str(outside))])
+    assert str(outside) in builder.post(body).text  # a link inside a directory is copied as a link
