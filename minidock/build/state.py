@@ -89,7 +89,7 @@ class State:
         descriptor = Descriptor(media_type=OCI_CONFIG, digest=digests.of(config), size=len(config))
         manifest = Manifest(schema_version=2, config=descriptor, layers=[layer.descriptor for layer in self.layers])
         plain = Descriptor(media_type=OCI_MANIFEST, digest=descriptor.digest, size=0)
-        return Image(descriptor.digest, plain, manifest, self.document, (), 0, 0)
+        return Image(descriptor.digest, plain, plain, manifest, self.document, (), 0, 0)
 
 
 def beginning(image: Image | None, platform: Platform, epoch: int | None) -> State:

@@ -72,8 +72,8 @@ def test_versions_that_are_too_new_or_too_old_are_told(daemon: Daemon) -> None:
 def test_unknown_paths_and_missing_parts_have_dockers_shape(daemon: Daemon) -> None:
     """404 for nonsense, 501 by name for what Docker has and minidock has not."""
     assert daemon.request("GET", "/v1.44/nonsense") == (404, b'{"message":"page not found"}\n')
-    status, answer = daemon.request("POST", "/v1.44/build")
-    assert status == 501 and "docker build" in json.loads(answer)["message"]
+    status, answer = daemon.request("POST", "/v1.44/session")
+    assert status == 501 and "buildkit" in json.loads(answer)["message"]
 
 
 def test_image_names_may_hold_slashes_and_colons(daemon: Daemon) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import io
 import json
 import logging
 import time
@@ -19,8 +18,7 @@ from minidock import messages
 from minidock.build.classic import Classic
 from minidock.build.workshop import Request
 from minidock.daemon import building
-from minidock.daemon.api import answers, parameters
-from minidock.daemon.api.images import READ_AHEAD, Body
+from minidock.daemon.api import answers, parameters, progress
 from minidock.daemon.building import Asked
 from minidock.daemon.engine import Engine
 from minidock.errors import BuildStepFailed, InvalidInput, MinidockError, NotImplementedYet
@@ -45,7 +43,7 @@ async def build(engine: Engine, request: web.Request) -> web.StreamResponse:
     asked = _asked(request)
     ours, quiet = parameters.boolean(request, "minidock"), parameters.boolean(request, "q")
     teller = _Teller(request, ours, quiet)
-    body = io.BufferedReader(Body(request.content), READ_AHEAD)
+    body = progress.opened(request.content)
     task = asyncio.create_task(building.build(engine, asked, body, teller.tell, teller.flush))
     return await teller.answer(task)
 
