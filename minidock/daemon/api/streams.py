@@ -29,6 +29,7 @@ async def attach(engine: Engine, request: web.Request) -> web.StreamResponse:
     tty = container.record.config.tty
     keys = hijack.DetachKeys(request.query.get("detachKeys") or hijack.DEFAULT_DETACH_KEYS)
     async with hijack.upgraded(request, framed=not tty) as client:
+        engine.tell(container, "attach")
         if parameters.boolean(request, "logs") and container.has_log:
             chosen = logread.Selection(stdout=streams.stdout, stderr=streams.stderr)
             async for data in _render(_read(container, chosen), tty, timestamps=False):
@@ -40,6 +41,8 @@ async def attach(engine: Engine, request: web.Request) -> web.StreamResponse:
                 # The start failed, and whoever asked for it has been told why.
                 return hijack.Finished()
             await hijack.relay(client, program, keys if tty and streams.stdin else None)
+            if keys.seen:
+                engine.tell(container, "detach")
     return hijack.Finished()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 from aiohttp import web
 
@@ -11,9 +10,9 @@ from minidock import messages
 from minidock.daemon import description
 from minidock.daemon.api import answers, parameters
 from minidock.daemon.engine import Engine
+from minidock.daemon.events import FILTERS, matches
+from minidock.errors import InvalidInput
 from minidock.messages import Event
-
-FILTERS = ("container", "image", "network", "volume", "type", "event", "label", "scope", "daemon", "node", "plugin")
 
 
 async def ping(engine: Engine, request: web.Request) -> web.Response:
@@ -36,30 +35,16 @@ async def events(engine: Engine, request: web.Request) -> web.StreamResponse:
     """``GET /events?since=&until=&filters=``: one JSON document a line."""
     wanted = parameters.filters(request, FILTERS)
     since, until = parameters.moment(request, "since"), parameters.moment(request, "until")
+    if since is not None and until is not None and since > until:
+        times = request.query
+        raise InvalidInput(f"`since` time ({times['since']}) cannot be after `until` time ({times['until']})")
+
+    def is_wanted(event: Event) -> bool:
+        labels = wanted.get("label", [])
+        return matches(event, wanted) and parameters.labels_match(labels, event.actor.attributes)
+
     response = await answers.begin(request)
-    async for event in engine.events.listen(since, until, lambda event: _matches(event, wanted)):
+    async for event in engine.events.listen(since, until, is_wanted):
         await response.write(messages.encode(event) + b"\n")
     await response.write_eof()
     return response
-
-
-def _matches(event: Event, wanted: parameters.Filters) -> bool:
-    name = event.actor.attributes.get("name", "")
-    tests: dict[str, Callable[[str], bool]] = {
-        "type": lambda value: event.type == value,
-        # "exec_create: sh -c …" is found under "exec_create".
-        "event": lambda value: event.action == value or event.action.startswith(f"{value}:"),
-        "scope": lambda value: event.scope == value,
-        "container": lambda value: event.type == "container" and _is(event, value, name),
-        "network": lambda value: event.type == "network" and _is(event, value, name),
-        "image": lambda value: value in (event.actor.id, name, event.actor.attributes.get("image")),
-    }
-    if not parameters.labels_match(wanted.get("label", []), event.actor.attributes):
-        return False
-    if any(name in wanted for name in ("volume", "daemon", "node", "plugin")):
-        return False
-    return all(any(test(value) for value in wanted[key]) for key, test in tests.items() if key in wanted)
-
-
-def _is(event: Event, value: str, name: str) -> bool:
-    return value == name or event.actor.id.startswith(value)
