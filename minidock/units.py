@@ -29,8 +29,9 @@ _NANOSECONDS = {
 # --- sizes ---------------------------------------------------------------------------------------------------------
 
 
-def parse_size(text: str) -> int:
-    """Bytes from ``"512m"``, ``"1.5GiB"``, ``"64 kb"``, ``"100"``. Every unit is a power of 1024, as for memory.
+def parse_size(text: str, base: int = 1024) -> int:
+    """Bytes from ``"512m"``, ``"1.5GiB"``, ``"64 kb"``, ``"100"``. Every unit is a power of 1024, as for memory; or of
+    ``base``: for the sizes of logs Docker counts with 1000.
 
     Raises InvalidInput, with go-units' words.
     """
@@ -45,7 +46,7 @@ def parse_size(text: str) -> int:
     if not re.fullmatch(r"|b|[kmgtp](b|ib)?", suffix):
         raise InvalidInput(f"invalid suffix: '{suffix}'")
     power = "bkmgtp".index(suffix[0]) if suffix else 0
-    return int(float(number) * 1024**power)
+    return int(float(number) * base**power)
 
 
 def human_size(size: float, precision: int = 4) -> str:

@@ -1,7 +1,8 @@
 """Reading a container's log: from the end, between two times, and while it grows.
 
 The format is Docker's json-file: one JSON object a line (see :mod:`minidock.containers.logs`). A line that is not
-complete, because its writer is just writing it or was killed, is not there yet; one that is no JSON is left out.
+complete, because its writer is just writing it or was killed, is not there yet; one that is no JSON is left out. A log
+may be in several files (:mod:`minidock.containers.rotation`).
 """
 
 from __future__ import annotations
@@ -10,17 +11,18 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
+from minidock.containers import rotation
 from minidock.containers.streams import STDERR, STDOUT
 from minidock.errors import InvalidInput
-from minidock.kernel.inotify import IN_MODIFY, Inotify
+from minidock.kernel.inotify import IN_CREATE, IN_MODIFY, Inotify
 from minidock.units import parse_rfc3339
 
 BLOCK = 64 * 1024
@@ -36,6 +38,7 @@ class Entry:
     stream: int
     time_ns: int
     data: bytes
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,9 @@ class Selection:
 
 def read(path: Path, selection: Selection) -> Iterator[Entry]:
     """The entries that are in the log now; none when there is no log."""
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return
-    with file:
-        _skip_to_tail(file, selection.tail)
-        yield from _new_entries(file, selection)
+    with ExitStack() as opened:
+        for file in _open(path, selection.tail, opened):
+            yield from _new_entries(file, selection)
 
 
 async def follow(path: Path, selection: Selection, ended: asyncio.Future[Any]) -> AsyncIterator[Entry]:
@@ -83,20 +82,25 @@ async def follow(path: Path, selection: Selection, ended: asyncio.Future[Any]) -
     """
     changed = asyncio.Event()
     ended.add_done_callback(lambda _: changed.set())
-    with path.open("rb") as file, Inotify() as inotify:
-        inotify.add(path, IN_MODIFY)
-        with _readable(inotify, changed):
-            _skip_to_tail(file, selection.tail)
-            while True:
-                # Looked at before reading: what was written before the end is read after it.
-                last = ended.done() or selection.is_over()
-                changed.clear()
-                for count, entry in enumerate(_new_entries(file, selection)):
-                    yield entry
-                    if count % 1000 == 999:
-                        await asyncio.sleep(0)  # a long log is no reason for everybody else to wait
-                if last:
-                    return
+    with ExitStack() as opened, Inotify() as inotify, _readable(inotify, changed):
+        inotify.add(path.parent, IN_MODIFY | IN_CREATE)
+        files = _open(path, selection.tail, opened)
+        while files:
+            # Looked at before reading: what was written before the end is read after it.
+            last = ended.done() or selection.is_over()
+            changed.clear()
+            for count, entry in enumerate(_new_entries(files[0], selection)):
+                yield entry
+                if count % 1000 == 999:
+                    await asyncio.sleep(0)  # a long log is no reason for everybody else to wait
+            if len(files) > 1:
+                files.pop(0)
+            elif (newer := rotation.successor(path, files[0])) is not None:
+                # Once more the old one: until it was turned over it may have been written to.
+                files.append(opened.enter_context(newer))
+            elif last:
+                return
+            else:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(selection.seconds_left()):
                         await changed.wait()
@@ -118,10 +122,24 @@ def _readable(inotify: Inotify, changed: asyncio.Event) -> Iterator[None]:
         loop.remove_reader(inotify.fileno())
 
 
-def _skip_to_tail(file: BinaryIO, tail: int | None) -> None:
-    """Go to where the last ``tail`` lines begin, reading from the end only as far as that."""
-    if tail is None:
-        return
+def _open(path: Path, tail: int | None, opened: ExitStack) -> list[BinaryIO]:
+    """The files that hold the last ``tail`` lines (None: all), the oldest first, each where its part begins."""
+    while True:
+        files: list[BinaryIO] = []
+        missing = tail
+        for file in rotation.generations(path):
+            files.insert(0, opened.enter_context(file))
+            if missing is not None:
+                missing = _skip_to_tail(file, missing)
+                if missing == 0:
+                    break
+        # The log may have been turned over in between: then we have one of its files twice.
+        if not files or rotation.is_current(path, files[-1]):
+            return files
+
+
+def _skip_to_tail(file: BinaryIO, tail: int) -> int:
+    """Go to where the last ``tail`` lines begin, reading from the end only as far as that; how many are missing."""
     position = file.seek(0, os.SEEK_END)
     missing = tail + 1  # newlines to find: the last is the end of the last line, the first belongs to the line before
     while position > 0:
@@ -134,10 +152,11 @@ def _skip_to_tail(file: BinaryIO, tail: int | None) -> None:
             for _ in range(missing):
                 end = block.rindex(b"\n", 0, end)
             file.seek(start + end + 1)
-            return
+            return 0
         missing -= newlines
         position = start
     file.seek(0)
+    return missing - 1
 
 
 def _new_entries(file: BinaryIO, selection: Selection) -> Iterator[Entry]:
@@ -155,6 +174,7 @@ class _Line(msgspec.Struct):
     log: str
     stream: str
     time: str
+    attrs: dict[str, str] = {}
 
 
 _decoder = msgspec.json.Decoder(_Line)
@@ -164,6 +184,7 @@ _time = lru_cache(maxsize=64)(parse_rfc3339)  # lines that were read together ha
 def _parse(line: bytes) -> Entry | None:
     try:
         parsed = _decoder.decode(line)
-        return Entry(STDERR if parsed.stream == "stderr" else STDOUT, _time(parsed.time), parsed.log.encode())
+        stream = STDERR if parsed.stream == "stderr" else STDOUT
+        return Entry(stream, _time(parsed.time), parsed.log.encode(), parsed.attrs)
     except (msgspec.MsgspecError, InvalidInput):
         return None

@@ -130,7 +130,7 @@ class Shim:
         _wake_for_children(poller, self._reap)
         # What the last run left. From here on an exit.json means that this run has ended.
         (self.bundle / EXIT_NAME).unlink(missing_ok=True)
-        self.log = LogWriter(Path(request.log)) if request.log else None
+        self.log = LogWriter(Path(request.log), request.log_options) if request.log else None
         self.cgroup = ""
         self.has_own_pids = True
         self.has_hooks = False

@@ -27,6 +27,17 @@ from minidock.oci.runtime import Process
 SOCKET_NAME = "shim.sock"
 
 
+class LogOptions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a log is kept: in at most so many ``files`` of at most ``max_bytes`` each (0: no limit), all but the one that
+    is written compressed or not. ``attributes`` is a JSON object that is added to each entry, or empty.
+    """
+
+    max_bytes: int = 0
+    files: int = 1
+    compress: bool = False
+    attributes: str = ""
+
+
 class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A container to be created: everything that its shim has to know.
 
@@ -38,6 +49,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     bundle: str
     state_dir: str
     log: str | None
+    log_options: LogOptions = LogOptions()
     terminal: bool = False
     open_stdin: bool = False
     stdin_once: bool = False

@@ -37,12 +37,18 @@ class Config:
     registry_mirrors: list[str] = field(default_factory=list)
     trusted_realms: list[str] = field(default_factory=list)
     live_restore: bool = False
+    log_driver: str = "json-file"
+    log_opts: dict[str, Any] = field(default_factory=dict)
+    runtimes: dict[str, Any] = field(default_factory=dict)
+    """Other OCI runtimes by name: ``{"crun": {"path": "/usr/bin/crun"}}``; only in the file."""
 
 
 def load(arguments: list[str] | None = None) -> Config:
     """Read the command line and the configuration file. Raises InvalidInput; ``--help`` exits."""
     flags = {name: value for name, value in vars(_parser().parse_args(arguments)).items() if value is not None}
     file = flags.pop("config_file", None)
+    if "log_opts" in flags:
+        flags["log_opts"] = dict(option.partition("=")[::2] for option in flags["log_opts"])
     said = _read_file(file or DEFAULT_CONFIG_FILE, required=file is not None)
     conflicts = [
         f"{_option(name)}: (from flag: {flags[name]}, from file: {said[name]})" for name in said if name in flags
@@ -75,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     realms = "a registry's token server on another host, which may see the registry's passwords"
     add("--trusted-realm", dest="trusted_realms", action="append", metavar="HOST[:PORT]", help=realms)
     add("--live-restore", action="store_const", const=True, help="stopping the daemon leaves containers running")
+    add("--log-driver", metavar="NAME", help="where output is kept unless a container says otherwise (json-file)")
+    add("--log-opt", dest="log_opts", action="append", metavar="KEY=VALUE", help="an option of that log driver")
     add("--config-file", type=Path, metavar="FILE", help=f"a JSON file with the same names ({DEFAULT_CONFIG_FILE})")
     return parser
 
@@ -103,7 +111,8 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
         wanted = str if isinstance(default, Path) else type(default)
         texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
         if type(value) is not wanted or not texts:
-            raise InvalidInput(f"{path}: {option} must be a {'list of strings' if wanted is list else wanted.__name__}")
+            kinds: dict[type, str] = {list: "list of strings", dict: "object"}
+            raise InvalidInput(f"{path}: {option} must be a {kinds.get(wanted, wanted.__name__)}")
         said[name] = value
     return said
 
@@ -124,6 +133,12 @@ def _option(name: str) -> str:
 def _check(config: Config) -> None:
     for host in config.hosts:
         parse_host(host)
+    for name, value in config.log_opts.items():
+        if not isinstance(value, str):
+            raise InvalidInput(f"log-opts: {name} must be a string")
+    for name, runtime in config.runtimes.items():
+        if not isinstance(runtime, dict) or not isinstance(runtime.get("path"), str) or not runtime["path"]:
+            raise InvalidInput(f'runtimes: {name} needs a path, as in {{"{name}": {{"path": "/usr/bin/{name}"}}}}')
     if config.log_level not in LOG_LEVELS:
         raise InvalidInput(f"log-level {config.log_level!r} is none of {', '.join(LOG_LEVELS)}")
     try:

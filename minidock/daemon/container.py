@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minidock.containers.control import Shim, Streams
+from minidock.daemon import log_drivers
 from minidock.daemon.records import Record
 from minidock.errors import Conflict, MinidockError
 
@@ -66,14 +67,9 @@ class Container:
         return self.record.name
 
     @property
-    def log(self) -> Path:
-        """The log, in Docker's json-file format."""
-        return self.bundle / f"{self.id}-json.log"
-
-    @property
-    def has_log(self) -> bool:
-        """``--log-driver none`` keeps nothing."""
-        return self.record.host.log_config.type != "none"
+    def log(self) -> Path | None:
+        """The log, in Docker's json-file format; None when nothing is kept (``--log-driver none``)."""
+        return log_drivers.log_path(self.record, self.bundle)
 
     def living_shim(self) -> Shim:
         """The shim of a running container. Raises Conflict in Docker's words."""

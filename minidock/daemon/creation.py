@@ -13,7 +13,7 @@ from minidock.daemon import health, limits, restarts, spec
 from minidock.daemon.defaults import STOP_SIGNAL
 from minidock.daemon.signals import signal_number
 from minidock.errors import InvalidInput, NotImplementedYet
-from minidock.messages import ContainerConfig, ContainerCreate, HostConfig
+from minidock.messages import ContainerConfig, ContainerCreate, HostConfig, LogConfig
 from minidock.oci.image import ContainerDefaults
 
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?")
@@ -104,16 +104,18 @@ def _check_missing_parts(config: ContainerConfig, host: HostConfig) -> None:
         (bool(host.links), "--link"),
         (bool(host.storage_opt), "--storage-opt"),
         (bool(host.device_requests), "--gpus"),
-        (host.log_config.type not in ("", "json-file", "none"), f"log driver {host.log_config.type!r}"),
         (host.runtime not in ("", "minidock-runtime"), f"runtime {host.runtime!r}"),
     ):
         if is_asked:
             raise NotImplementedYet(f"{what}: minidock does not have this yet")
 
 
-def with_defaults(host: HostConfig) -> HostConfig:
-    """What ``inspect`` shows where the user said nothing."""
-    log = host.log_config if host.log_config.type else msgspec.structs.replace(host.log_config, type="json-file")
+def with_defaults(host: HostConfig, log: LogConfig = LogConfig(type="json-file")) -> HostConfig:  # noqa: B008
+    """What ``inspect`` shows where the user said nothing; ``log`` is the daemon's driver, with its options."""
+    if host.log_config.type not in ("", log.type):
+        log = host.log_config
+    elif host.log_config.config:
+        log = LogConfig(type=log.type, config=log.config | host.log_config.config)
     return msgspec.structs.replace(
         host,
         log_config=log,

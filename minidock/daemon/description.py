@@ -54,7 +54,7 @@ def info(engine: Engine, tasks: int) -> messages.Info:
         images=len(engine.images.all()),
         driver_status=[["Backing Filesystem", _filesystem(config.data_root)], ["Supports d_type", "true"]],
         docker_root_dir=str(config.data_root),
-        plugins=messages.Plugins(volume=["local"], network=["bridge", "host", "null"], log=["json-file", "none"]),
+        plugins=messages.Plugins(volume=["local"], network=["bridge", "host", "null"], log=["json-file", "local"]),
         memory_limit="memory" not in lacks,
         swap_limit="memory" not in lacks and _counts_swap(layout),
         cpu_cfs_period="cpu" not in lacks,

@@ -13,6 +13,7 @@ from pathlib import Path
 from minidock.build.cache import Cache
 from minidock.build.workshop import Workshop
 from minidock.containers.control import Launcher
+from minidock.daemon import log_drivers
 from minidock.daemon.config import Config
 from minidock.daemon.container import Container
 from minidock.daemon.events import Events
@@ -22,6 +23,7 @@ from minidock.daemon.volumes import Holders, Volumes
 from minidock.database import Database
 from minidock.errors import Conflict, InvalidInput, NoSuchContainer
 from minidock.images.images import Images
+from minidock.messages import LogConfig
 from minidock.networks import Networks
 
 
@@ -44,6 +46,8 @@ class Engine:
         self.holders = Holders()
         self.host_mounts = HostMounts(launcher.pid)
         self.pruning: set[str] = set()
+        self.default_log = LogConfig(type=config.log_driver, config=config.log_opts)
+        log_drivers.check(self.default_log)
         self.containers: dict[str, Container] = {}
         self.names: dict[str, str] = {}
         self.is_ending = False

@@ -29,7 +29,7 @@ def inspect(engine: Engine, container: Container, with_size: bool = False) -> me
         resolv_conf_path=host_files["resolv.conf"],
         hostname_path=host_files["hostname"],
         hosts_path=host_files["hosts"],
-        log_path=str(container.log) if container.has_log else "",
+        log_path=str(container.log) if record.host.log_config.type == "json-file" else "",
         name=f"/{record.name}",
         restart_count=record.state.restart_count,
         exec_ids=[key for key, item in container.execs.items() if item.running] or None,

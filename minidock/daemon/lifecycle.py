@@ -22,7 +22,19 @@ import time
 from pathlib import Path
 
 from minidock.containers.control import Exit, LaunchRequest, Shim
-from minidock.daemon import binds, creation, health, joining, names, restarts, spec, story, surroundings, volume_use
+from minidock.daemon import (
+    binds,
+    creation,
+    health,
+    joining,
+    log_drivers,
+    names,
+    restarts,
+    spec,
+    story,
+    surroundings,
+    volume_use,
+)
 from minidock.daemon.container import Container
 from minidock.daemon.defaults import STOP_SIGNAL, STOP_TIMEOUT
 from minidock.daemon.engine import Engine
@@ -57,7 +69,8 @@ async def create(
     container_id = names.new_id()
     config.hostname = config.hostname or spec.default_hostname(container_id, request.host_config)
     bundle = engine.bundle(container_id)
-    host = creation.with_defaults(request.host_config)
+    host = creation.with_defaults(request.host_config, engine.default_log)
+    log_drivers.check(host.log_config)
     networks = joining.asked(engine, request, host)
     mounts = binds.attached(config, host, volume_use.inherited(engine, host))
     name = names.check(name) if name else names.invent(set(engine.names))
@@ -138,11 +151,14 @@ async def _run(engine: Engine, container: Container) -> Shim:
     document = spec.build(record, record.root, container.bundle, engine.namespace_of)
     document = spec.with_variables(document, container.hidden_env)
     (container.bundle / "config.json").write_bytes(oci.encode(document))
+    if container.log is not None:
+        container.log.parent.mkdir(mode=0o700, exist_ok=True)
     request = LaunchRequest(
         id=record.id,
         bundle=str(container.bundle),
         state_dir=str(container.state_dir),
-        log=str(container.log) if container.has_log else None,
+        log=str(container.log) if container.log is not None else None,
+        log_options=log_drivers.options(record),
         terminal=record.config.tty,
         open_stdin=record.config.open_stdin,
         stdin_once=record.config.stdin_once,

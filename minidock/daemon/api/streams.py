@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import quote_plus
 
 from aiohttp import web
 
@@ -30,9 +32,9 @@ async def attach(engine: Engine, request: web.Request) -> web.StreamResponse:
     keys = hijack.DetachKeys(request.query.get("detachKeys") or hijack.DEFAULT_DETACH_KEYS)
     async with hijack.upgraded(request, framed=not tty) as client:
         engine.tell(container, "attach")
-        if parameters.boolean(request, "logs") and container.has_log:
+        if parameters.boolean(request, "logs") and container.log is not None:
             chosen = logread.Selection(stdout=streams.stdout, stderr=streams.stderr)
-            async for data in _render(_read(container, chosen), tty, timestamps=False):
+            async for data in _render(_read(container.log, chosen), tty):
                 client[1].write(data)
         if parameters.boolean(request, "stream"):
             try:
@@ -56,19 +58,21 @@ def _check_attachable(container: Container) -> None:
 
 
 async def logs(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``GET /containers/ID/logs?follow=&stdout=&stderr=&tail=&since=&until=&timestamps=``."""
+    """``GET /containers/ID/logs?follow=&stdout=&stderr=&tail=&since=&until=&timestamps=&details=``."""
     container = engine.container(request.match_info["name"])
-    if not container.has_log:
+    log = container.log
+    if log is None:
         raise NotImplementedYet("configured logging driver does not support reading")
     chosen = _selection(request)
     if not chosen.stdout and not chosen.stderr:
         raise InvalidInput("Bad parameters: you must choose at least one stream")
     tty = container.record.config.tty
     follow = parameters.boolean(request, "follow") and container.record.running
-    entries = logread.follow(container.log, chosen, container.next_exit) if follow else _read(container, chosen)
+    entries = logread.follow(log, chosen, container.next_exit) if follow else _read(log, chosen)
     framed = not tty and parameters.version(request) >= (1, 42)
     response = await answers.begin(request, hijack.FRAMED if framed else hijack.RAW)
-    async for data in _render(entries, tty, parameters.boolean(request, "timestamps")):
+    timestamps, details = parameters.boolean(request, "timestamps"), parameters.boolean(request, "details")
+    async for data in _render(entries, tty, timestamps, details):
         await response.write(data)
     await response.write_eof()
     return response
@@ -85,22 +89,26 @@ def _selection(request: web.Request) -> logread.Selection:
     )
 
 
-async def _read(container: Container, chosen: logread.Selection) -> AsyncIterator[logread.Entry]:
+async def _read(log: Path, chosen: logread.Selection) -> AsyncIterator[logread.Entry]:
     """The entries that are there, without keeping everybody else waiting while a large log is read."""
-    if not container.log.exists():
-        return
     breath = time.monotonic()
-    for entry in logread.read(container.log, chosen):
+    for entry in logread.read(log, chosen):
         yield entry
         if time.monotonic() - breath > 0.01:
             await asyncio.sleep(0)
             breath = time.monotonic()
 
 
-async def _render(entries: AsyncIterator[logread.Entry], tty: bool, timestamps: bool) -> AsyncIterator[bytes]:
-    """Entries as the client reads them: framed unless there is a terminal, each with its time if asked for."""
+async def _render(
+    entries: AsyncIterator[logread.Entry], tty: bool, timestamps: bool = False, details: bool = False
+) -> AsyncIterator[bytes]:
+    """Entries as the client reads them: framed unless there is a terminal, each with its time and what
+    ``--log-opt labels=…`` added to it, if asked for."""
     async for entry in entries:
         data = entry.data
+        if details:
+            pairs = (f"{quote_plus(key)}={quote_plus(value)}" for key, value in sorted(entry.attributes.items()))
+            data = f"{','.join(pairs)} ".encode() + data
         if timestamps:
             data = f"{_fixed_width(entry.time_ns)} ".encode() + data
         yield data if tty else frame(entry.stream, data)
