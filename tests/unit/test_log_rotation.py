@@ -58,7 +58,8 @@ def test_the_newest_are_kept_and_read_as_one(
         os.waitpid(-1, 0)
     writer.close()
     there = [*path.parent.iterdir()]
-    assert len(there) <= files and all(item.stat().st_size <= per_file * ENTRY for item in there)
+    # What is packed has a head and a tail, which for a line or two is more than is saved.
+    assert len(there) <= files and all(item.stat().st_size <= per_file * ENTRY + 50 for item in there)
     everything = [*range(total)]
     kept = lines(path)
     assert kept == everything[-len(kept) :] and len(kept) >= min(total, per_file * (files - 1) + 1)
