@@ -11,6 +11,7 @@ from minidock.daemon.engine import Engine
 from minidock.messages import Progress, ProgressDetail
 from minidock.oci.platform import Platform
 from minidock.oci.reference import Reference
+from minidock.registry import progress
 from minidock.registry import pull as registry
 from minidock.registry.credentials import Credentials
 from minidock.registry.settings import Settings
@@ -26,7 +27,7 @@ async def pull(engine: Engine, reference: Reference, platform: Platform, credent
     reference = reference.with_default_tag()
     before = engine.images.find(str(reference))
 
-    def on_progress(event: registry.Progress) -> None:
+    def on_progress(event: progress.Progress) -> None:
         if event.status == "Downloading":
             tell(bar(event.id, event.status, event.current, event.total))
         else:
@@ -37,7 +38,7 @@ async def pull(engine: Engine, reference: Reference, platform: Platform, credent
 
         def unpacking(done: int) -> None:
             nonlocal last
-            if time.monotonic() - last >= registry.REPORT_EVERY:
+            if time.monotonic() - last >= progress.REPORT_EVERY:
                 last = time.monotonic()
                 loop.call_soon_threadsafe(tell, bar(layer.id, "Extracting", done, layer.descriptor.size))
 

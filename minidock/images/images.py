@@ -17,6 +17,7 @@ import msgspec
 
 from minidock import units
 from minidock.content.store import Content
+from minidock.content.wholes import everything
 from minidock.database import Database
 from minidock.errors import InvalidReference, InvalidSpec, MinidockError, NotFound
 from minidock.images.holds import Holds
@@ -28,7 +29,6 @@ from minidock.images.packing import pack
 from minidock.images.removal import Use, plan_removal
 from minidock.images.snapshots import Snapshots
 from minidock.images.unpack import Limits
-from minidock.images.wholes import everything
 from minidock.oci.image import (
     OCI_CONFIG,
     OCI_MANIFEST,

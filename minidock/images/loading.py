@@ -20,13 +20,13 @@ from typing import BinaryIO, cast
 import msgspec
 
 from minidock.content.store import Content
+from minidock.content.wholes import everything, is_whole
 from minidock.errors import CorruptContent, InvalidDigest, InvalidReference, InvalidSpec, NotFound
 from minidock.images import archive
 from minidock.images.compression import CHUNK, ReadAhead, Stream, decompressed, kind_of
 from minidock.images.image import Image
 from minidock.images.images import Images
 from minidock.images.saving import CONTAINERD_NAME
-from minidock.images.wholes import everything, is_whole
 from minidock.oci import digest as digests
 from minidock.oci import reference as references
 from minidock.oci.image import (

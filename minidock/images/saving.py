@@ -20,13 +20,13 @@ from dataclasses import dataclass
 import msgspec
 
 from minidock.content.store import Content
+from minidock.content.wholes import everything
 from minidock.errors import CorruptContent, InvalidInput
 from minidock.images.archive import DIRECTORY, FILE, Entry
 from minidock.images.archive_writer import Writer
 from minidock.images.compression import CHUNK
 from minidock.images.image import Image
 from minidock.images.images import Images
-from minidock.images.wholes import everything
 from minidock.oci import digest as digests
 from minidock.oci import reference as references
 from minidock.oci.image import OCI_INDEX, REF_NAME, Descriptor, Index, encode

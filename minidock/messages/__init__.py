@@ -75,6 +75,7 @@ from minidock.messages.networks import (
     NetworkDisconnect,
     NetworksPruned,
 )
+from minidock.messages.registries import AuthConfig, AuthStatus, DistributionInspect
 from minidock.messages.stats import (
     BlkioEntry,
     BlkioStats,
@@ -105,6 +106,8 @@ __all__ = [
     "MINIMUM_API_VERSION",
     "NEVER",
     "Actor",
+    "AuthConfig",
+    "AuthStatus",
     "BindOptions",
     "BlkioEntry",
     "BlkioStats",
@@ -127,6 +130,7 @@ __all__ = [
     "CpuUsage",
     "DeviceMapping",
     "DiskUsage",
+    "DistributionInspect",
     "DriverConfig",
     "EndpointIpam",
     "EndpointSettings",

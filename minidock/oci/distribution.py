@@ -134,6 +134,7 @@ class TokenAnswer(msgspec.Struct):
     token: str = ""
     access_token: str = ""
     expires_in: float | None = None
+    refresh_token: str = ""
 
     @property
     def value(self) -> str:
@@ -149,3 +150,12 @@ class TokenAnswer(msgspec.Struct):
 def pull_scope(repository: str) -> str:
     """What to ask a token server for, to be allowed to pull ``repository`` (``library/alpine``)."""
     return f"repository:{repository}:pull"
+
+
+def push_scope(repository: str) -> str:
+    """The same, to be allowed to push to it as well."""
+    return f"repository:{repository}:pull,push"
+
+
+#: To be allowed to list a registry's repositories.
+CATALOG_SCOPE = "registry:catalog:*"

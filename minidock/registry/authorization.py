@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import aiohttp
 import msgspec
 from yarl import URL
 
 from minidock.errors import RegistryError
-from minidock.oci.distribution import Challenge, TokenAnswer, pull_scope
+from minidock.oci.distribution import Challenge, TokenAnswer
 from minidock.registry.answers import denied, read_limited, read_refusal
 from minidock.registry.credentials import Credentials
 from minidock.registry.endpoints import HUB_REGISTRY, is_acceptable, is_insecure, parse_url
@@ -55,7 +55,7 @@ def may_see_credentials(realm: URL, registry: URL, settings: Settings) -> bool:
 
 
 class Authorizer:
-    """Answers the challenges of one registry, for pulling one repository.
+    """Answers the challenges of one registry, for what ``scopes`` say is to be done there.
 
     ``name`` is the repository as the user knows it, for messages.
     """
@@ -64,14 +64,14 @@ class Authorizer:
         self,
         transport: Transport,
         registry: URL,
-        repository: str,
+        scopes: Sequence[str],
         name: str,
         credentials: Credentials,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport = transport
         self._registry = registry
-        self._scope = pull_scope(repository)
+        self._scopes = scopes
         self._name = name
         self._credentials = credentials
         self._clock = clock
@@ -81,6 +81,8 @@ class Authorizer:
         # Blobs are downloaded side by side: the first that needs a new token gets it for all.
         self._lock = asyncio.Lock()
         self._withheld_from: URL | None = None
+        #: what the token server gave for the next times, if it was asked to (``docker login``)
+        self.refresh_token = ""
 
     def challenged(self, challenges: list[Challenge], sent: str | None) -> bool:
         """The registry did not take ``sent``. False when there is nothing else that we could say."""
@@ -127,7 +129,7 @@ class Authorizer:
             raise RegistryError(f"the token server {realm.authority} did not answer with a token") from error
         if not answer.value:
             raise RegistryError(f"the token server {realm.authority} answered without a token")
-        self._token = answer.value
+        self._token, self.refresh_token = answer.value, answer.refresh_token
         self._token_ends = self._clock() + answer.seconds - LEEWAY
 
     async def _ask(self, realm: URL, service: str) -> aiohttp.ClientResponse:
@@ -138,11 +140,14 @@ class Authorizer:
         if identity.identity_token:
             response = await self._transport.request("POST", realm, form=self._oauth_form(service))
         else:
-            query = {"scope": self._scope} | ({"service": service} if service else {})
+            query = [("scope", scope) for scope in self._scopes] + ([("service", service)] if service else [])
             basic = None
             if identity.username:
-                query["account"], basic = identity.username, identity.basic()
-            response = await self._transport.request("GET", realm.update_query(query), authorization=basic)
+                # Nothing to be done there: this is a login, and a token for the next times is welcome.
+                query += [("account", identity.username)] + ([] if self._scopes else [("offline_token", "true")])
+                basic = identity.basic()
+            realm = realm.extend_query(query)
+            response = await self._transport.request("GET", realm, authorization=basic)
         if response.ok:
             return response
         async with response:
@@ -156,7 +161,7 @@ class Authorizer:
             "grant_type": "refresh_token",
             "client_id": "minidock",
             "service": service,
-            "scope": self._scope,
+            "scope": " ".join(self._scopes),
             "refresh_token": self._credentials.identity_token,
         }
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from minidock.registry.client import RawManifest, Registry
 from minidock.registry.credentials import ANONYMOUS, Credentials
 from minidock.registry.download import Download, Sink
 from minidock.registry.endpoints import addresses, mirrors
+from minidock.registry.progress import Progress, Reporter
 from minidock.registry.retry import Retry
 from minidock.registry.settings import Settings
 from minidock.registry.transport import Transport
@@ -46,21 +46,6 @@ log = logging.getLogger(__name__)
 
 #: what a mirror may do wrong without stopping a pull: the registry itself is asked then
 _MIRROR_FAILURES = (RegistryError, NotFound, Unauthorized, Forbidden, CorruptContent, InvalidSpec)
-#: seconds between two reports of one layer's progress: more would only flicker
-REPORT_EVERY = 0.1
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What happens to a layer (``id``: 12 digits of its digest) or to the image (``id``: its tag), in Docker's words.
-
-    ``current`` and ``total`` are bytes, and mean something while ``status`` is "Downloading".
-    """
-
-    id: str
-    status: str
-    current: int = 0
-    total: int = 0
 
 
 @dataclass(frozen=True)
@@ -204,7 +189,7 @@ class _Pull:
         if manifest.config.size > MAX_CONFIG:
             raise InvalidSpec(f"image config of {manifest.config.size} bytes: at most {MAX_CONFIG} are read")
         if not self.sink.has(manifest.config):
-            await self._download(manifest.config, _Reporter(lambda event: None, "", 0))
+            await self._download(manifest.config, Reporter(lambda event: None, "", 0, ""))
         content = await asyncio.to_thread(self.sink.read, manifest.config)
         return parse_config(content, manifest.config)
 
@@ -213,7 +198,7 @@ class _Pull:
         try:
             async with asyncio.TaskGroup() as group:
                 for layer in layers:
-                    reporter = _Reporter(self.progress, layer.id, layer.descriptor.size)
+                    reporter = Reporter(self.progress, layer.id, layer.descriptor.size, "Downloading")
                     there = self.sink.has(layer.descriptor)
                     if not there or not quiet:
                         reporter.tell("Already exists" if there else "Pulling fs layer")
@@ -222,15 +207,15 @@ class _Pull:
             # One failed first; that the others were cancelled tells nobody anything.
             raise failures.exceptions[0] from failures
 
-    async def _bring(self, layer: Layer, there: bool, reporter: _Reporter) -> None:
+    async def _bring(self, layer: Layer, there: bool, reporter: Reporter) -> None:
         if not there:
             async with self.slots:
                 await self._download(layer.descriptor, reporter)
             reporter.tell("Download complete")
         await self.on_layer(layer)
 
-    async def _download(self, descriptor: Descriptor, reporter: _Reporter) -> None:
-        download = Download(self.registry, descriptor, self.retry, self.executor, reporter.downloaded, reporter.waiting)
+    async def _download(self, descriptor: Descriptor, reporter: Reporter) -> None:
+        download = Download(self.registry, descriptor, self.retry, self.executor, reporter.moved, reporter.waiting)
         await download.into(self.sink, verifying=lambda: reporter.tell("Verifying Checksum"))
 
     def _store(self, raw: RawManifest) -> None:
@@ -253,25 +238,3 @@ def _layers(manifest: Manifest, config: ImageConfig) -> tuple[Layer, ...]:
         if diff_ids.setdefault(layer.descriptor.digest, layer.diff_id) != layer.diff_id:
             raise InvalidSpec(f"layer {layer.descriptor.digest} has two different diff-ids")
     return layers
-
-
-class _Reporter:
-    """Tells the progress of one blob of ``total`` bytes, and not too often."""
-
-    def __init__(self, progress: Callable[[Progress], None], id: str, total: int) -> None:
-        self._progress = progress
-        self._id = id
-        self._total = total
-        self._last = 0.0
-
-    def tell(self, status: str) -> None:
-        self._progress(Progress(self._id, status))
-
-    def downloaded(self, current: int) -> None:
-        now = time.monotonic()
-        if now - self._last >= REPORT_EVERY:
-            self._last = now
-            self._progress(Progress(self._id, "Downloading", current, self._total))
-
-    def waiting(self, seconds: float) -> None:
-        self.tell(f"Retrying in {seconds:.0f} seconds")

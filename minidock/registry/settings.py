@@ -21,6 +21,10 @@ class Settings:
     trusted_realms: frozenset[str] = frozenset()
     #: blobs of one image that are downloaded at a time, as Docker's option of this name
     max_concurrent_downloads: int = 3
+    #: blobs of one image that are uploaded at a time, as Docker's option of this name
+    max_concurrent_uploads: int = 5
+    #: bytes that one request of an upload carries at most; 0 is no limit
+    upload_chunk: int = 0
     #: seconds to wait for a connection
     connect_timeout: float = 30.0
     #: seconds without a byte after which a connection counts as lost

@@ -11,7 +11,7 @@ import asyncio
 import os
 import ssl
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
 
 import aiohttp
@@ -26,6 +26,9 @@ from minidock.registry.settings import Settings
 MOST_REDIRECTS = 10
 #: bytes that may wait in memory between the network and the disk, per download; large pieces keep Python out of the way
 READ_BUFFER = 1 << 20
+
+Sent = bytes | AsyncIterator[bytes]
+Body = Callable[[], Sent]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -61,10 +64,12 @@ class Transport:
         authorization: str | None = None,
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
+        body: Body | None = None,
     ) -> aiohttp.ClientResponse:
         """The answer to a request, after redirects; its body is not read yet. The caller closes it.
 
-        ``authorization`` is sent to the origin (scheme, host and port) of ``url`` and to nobody else.
+        ``body`` is called for what to send: a request may have to be made twice. ``authorization`` is sent to the
+        origin (scheme, host and port) of ``url`` and to nobody else.
 
         :raises RegistryUnreachable: nobody answers, or not with TLS that we accept
         :raises Unavailable: the connection broke before there was an answer
@@ -74,34 +79,34 @@ class Transport:
         if authorization:
             sent["Authorization"] = authorization
         for _ in range(MOST_REDIRECTS + 1):
-            response = await self._once(method, here, sent, form)
+            response = await self._once(method, here, sent, body() if body else form)
             location = response.headers.get("Location")
             if response.status not in _REDIRECTS or location is None:
                 return response
             response.release()
-            # A redirected form would carry its secrets along.
-            there = _resolve(here, location)
-            if form is not None or not self._may_follow(here, there):
+            # A redirected form would carry its secrets along; and a blob is sent where Location said, nowhere else.
+            there = resolve(here, location)
+            if form is not None or body is not None or not self.may_follow(here, there):
                 raise RegistryError(f"{here.origin()} redirects to {_origin(there)}, which is not safe to follow")
             if there.origin() != url.origin():
                 sent.pop("Authorization", None)
             here = there
         raise RegistryError(f"{url.origin()} redirects more than {MOST_REDIRECTS} times")
 
-    def _may_follow(self, here: URL, there: URL) -> bool:
+    def may_follow(self, here: URL, there: URL) -> bool:
         """Never from https down to http, and never to where we would not have gone ourselves."""
         downgrade = here.scheme == "https" and there.scheme == "http"
         return is_acceptable(there, self.settings) and not downgrade
 
     async def _once(
-        self, method: str, url: URL, headers: Mapping[str, str], form: Mapping[str, str] | None
+        self, method: str, url: URL, headers: Mapping[str, str], data: Mapping[str, str] | Sent | None
     ) -> aiohttp.ClientResponse:
         try:
             return await self._session.request(
                 method,
                 url,
                 headers=headers,
-                data=form,
+                data=data,
                 allow_redirects=False,
                 ssl=not is_insecure(url, self.settings),
                 proxy=_proxy(url),
@@ -117,10 +122,10 @@ def describe(method: str, url: URL) -> str:
     return f'{method.title()} "{url.with_query(None)}"'
 
 
-def _resolve(here: URL, location: str) -> URL:
-    """Where a Location header leads; an empty URL when it is none."""
+def resolve(here: URL, location: str) -> URL:
+    """Where a Location header leads, exactly as it is written; an empty URL when it is none."""
     try:
-        return here.join(URL(location))
+        return here.join(URL(location, encoded=location.isascii() and " " not in location))
     except ValueError:
         return URL()
 

@@ -15,7 +15,8 @@ from minidock.oci import platform, reference
 from minidock.oci.image import Descriptor
 from minidock.registry.credentials import ANONYMOUS, Credentials
 from minidock.registry.download import Ingest
-from minidock.registry.pull import Progress, Pulled, pull
+from minidock.registry.progress import Progress
+from minidock.registry.pull import Pulled, pull
 from minidock.registry.retry import Retry
 from minidock.registry.settings import Settings
 from tests.registries import (

@@ -23,7 +23,8 @@ from minidock.errors import (
 )
 from minidock.oci import image as media
 from minidock.oci import platform, reference
-from minidock.registry.pull import Layer, Progress, Pulled, pull
+from minidock.registry.progress import Progress
+from minidock.registry.pull import Layer, Pulled, pull
 from minidock.registry.retry import Retry, Unavailable
 from minidock.registry.settings import Settings
 from tests.registries import LyingRegistry, TestImage, digest_of, make_image, make_index, tar_of

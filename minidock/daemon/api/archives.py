@@ -16,7 +16,7 @@ from minidock.images.loading import Loaded, load
 from minidock.images.saving import choose, save
 from minidock.messages import Progress
 from minidock.oci import digest as digests
-from minidock.registry.pull import REPORT_EVERY
+from minidock.registry.progress import REPORT_EVERY
 
 
 async def get_several(engine: Engine, request: web.Request) -> web.StreamResponse:

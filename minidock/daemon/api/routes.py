@@ -11,7 +11,19 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from minidock.daemon.api import archives, build, containers, execs, images, listing, networks, streams, system, volumes
+from minidock.daemon.api import (
+    archives,
+    build,
+    containers,
+    execs,
+    images,
+    listing,
+    networks,
+    registries,
+    streams,
+    system,
+    volumes,
+)
 from minidock.daemon.engine import Engine
 
 Handler = Callable[[Engine, web.Request], Awaitable[web.StreamResponse]]
@@ -70,6 +82,10 @@ ROUTES = (
     Route("GET", "/images/{name:.+}/json", images.inspect),
     Route("GET", "/images/{name:.+}/history", images.history),
     Route("POST", "/images/{name:.+}/tag", images.tag),
+    Route("POST", "/images/{name:.+}/push", registries.push, UNTIL_CLIENT_GOES),
+    Route("GET", "/images/search", registries.search, UNTIL_CLIENT_GOES),
+    Route("GET", "/distribution/{name:.+}/json", registries.inspect, UNTIL_CLIENT_GOES),
+    Route("POST", "/auth", registries.login, UNTIL_CLIENT_GOES),
     Route("POST", "/images/prune", images.prune),
     Route("DELETE", "/images/{name:.+}", images.remove),
     #
@@ -104,10 +120,6 @@ MISSING = (
     ("POST", "/containers/{name}/checkpoints", "checkpoints"),
     ("POST", "/session", "buildkit"),
     ("POST", "/grpc", "buildkit"),
-    ("POST", "/images/{name:.+}/push", "docker push"),
-    ("GET", "/images/search", "docker search"),
-    ("POST", "/auth", "docker login"),
-    ("GET", "/distribution/{name:.+}/json", "docker manifest"),
     ("GET", "/system/df", "docker system df"),
     ("GET", "/plugins", "plugins"),
     ("GET", "/swarm", "swarm"),

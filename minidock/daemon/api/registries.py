@@ -1,0 +1,80 @@
+"""Registries: push, login, what a name stands for there, search."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from minidock import messages
+from minidock.daemon import pushing
+from minidock.daemon.api import answers, parameters, progress
+from minidock.daemon.engine import Engine
+from minidock.daemon.pulling import settings
+from minidock.errors import InvalidInput, Unauthorized
+from minidock.messages import AuthConfig, AuthStatus, DistributionInspect
+from minidock.oci import reference as references
+from minidock.registry import asking, credentials
+from minidock.registry.endpoints import HUB
+
+SEARCH_LIMIT, MOST_RESULTS = 25, 100
+
+
+def _identity(request: web.Request) -> credentials.Credentials:
+    return credentials.from_header(request.headers.get("X-Registry-Auth", ""))
+
+
+async def push(engine: Engine, request: web.Request) -> web.StreamResponse:
+    """``POST /images/NAME/push?tag=``: without a tag, all of the repository."""
+    name, tag = request.match_info["name"], request.query.get("tag", "")
+    reference = references.parse(f"{name}:{tag}" if tag else name)
+    platform = pushing.platform_of(request.query.get("platform", ""))
+    identity = _identity(request)
+    return await progress.tell(request, lambda tell: pushing.push_all(engine, reference, platform, identity, tell))
+
+
+async def login(engine: Engine, request: web.Request) -> web.Response:
+    """``POST /auth``: are these credentials good? 401 if not, which is what Docker's client waits for."""
+    asked = messages.decode(await request.read(), AuthConfig)
+    domain = _domain(asked.serveraddress)
+    identity = credentials.Credentials(asked.username, asked.password, asked.identitytoken)
+    try:
+        token = await asking.login(domain, identity, settings(engine))
+    except Unauthorized as error:
+        return answers.document(messages.Error(message=error.message), status=401)
+    return answers.document(AuthStatus(status="Login Succeeded", identity_token=token))
+
+
+def _domain(address: str) -> str:
+    """``https://index.docker.io/v1/`` is Docker Hub, which has had that address since before there was ``/v2``."""
+    host = address.partition("://")[2] if "://" in address else address
+    host = host.partition("/")[0]
+    return HUB if host in ("", "index.docker.io", HUB) else host
+
+
+async def inspect(engine: Engine, request: web.Request) -> web.Response:
+    """``GET /distribution/NAME/json``."""
+    reference = references.parse(request.match_info["name"]).with_default_tag()
+    found = await asking.inspect(reference, _identity(request), settings(engine))
+    return answers.document(DistributionInspect(descriptor=found.descriptor, platforms=found.platforms))
+
+
+async def search(engine: Engine, request: web.Request) -> web.Response:
+    """``GET /images/search?term=&limit=&filters=``; a term that begins with a registry's address asks that one."""
+    term = request.query.get("term", "")
+    wanted = parameters.filters(request, ("is-official", "is-automated", "stars"))
+    limit = parameters.number(request, "limit") or SEARCH_LIMIT
+    if not term:
+        raise InvalidInput("a term to search for is needed")
+    if not 1 <= limit <= MOST_RESULTS:
+        raise InvalidInput(f"limit {limit} is outside the range of [1, {MOST_RESULTS}]")
+    first, slash, rest = term.partition("/")
+    is_host = slash and ("." in first or ":" in first or first == "localhost")
+    domain, text = (first, rest) if is_host else (HUB, term.removeprefix("library/"))
+    found = await asking.search(domain, text, limit, settings(engine), _identity(request))
+    return answers.document([result for result in found if _passes(result, wanted)])
+
+
+def _passes(result: asking.Result, wanted: parameters.Filters) -> bool:
+    for name, is_it in (("is-official", result.is_official), ("is-automated", result.is_automated)):
+        if any((value.lower() in ("true", "1")) != is_it for value in wanted.get(name, [])):
+            return False
+    return all(value.isdigit() and result.star_count >= int(value) for value in wanted.get("stars", []))
