@@ -100,8 +100,6 @@ def _check_modes(host: HostConfig) -> None:
 def _check_missing_parts(config: ContainerConfig, host: HostConfig) -> None:
     """The honest list of what of Docker's is not here yet."""
     for is_asked, what in (
-        (bool(host.port_bindings) or host.publish_all_ports, "published ports (-p, -P)"),
-        (bool(host.links), "--link"),
         (bool(host.storage_opt), "--storage-opt"),
         (bool(host.device_requests), "--gpus"),
         (host.runtime not in ("", "minidock-runtime"), f"runtime {host.runtime!r}"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minidock.build.cache import Cache
 from minidock.build.workshop import Workshop
@@ -25,6 +26,9 @@ from minidock.errors import Conflict, InvalidInput, NoSuchContainer
 from minidock.images.images import Images
 from minidock.messages import LogConfig
 from minidock.networks import Networks
+
+if TYPE_CHECKING:
+    from minidock.daemon.services import Service
 
 
 class Engine:
@@ -50,6 +54,7 @@ class Engine:
         log_drivers.check(self.default_log)
         self.containers: dict[str, Container] = {}
         self.names: dict[str, str] = {}
+        self.services: dict[str, Service] = {}
         self.is_ending = False
         """The daemon stops its containers: that is nobody's wish that they stay stopped."""
 

@@ -12,6 +12,7 @@ from minidock.daemon.binds import Attached
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.daemon.networking import endpoints
+from minidock.networks.ports import parse_exposed
 
 
 def inspect(engine: Engine, container: Container, with_size: bool = False) -> messages.ContainerInspect:
@@ -89,6 +90,11 @@ def _network_settings(engine: Engine, container: Container) -> messages.NetworkS
         settings.sandbox_id = container.id
         settings.sandbox_key = f"/proc/{container.record.state.pid}/ns/net"
     settings.ports = dict.fromkeys(container.record.config.exposed_ports or {})
+    for item in engine.networks.publications().get(container.id, []):
+        shown = settings.ports[f"{item.port}/{item.protocol}"] = (
+            settings.ports.get(f"{item.port}/{item.protocol}") or []
+        )
+        shown.append(messages.PortBinding(host_ip=item.host_ip, host_port=str(item.host_port)))
     return settings
 
 
@@ -109,7 +115,7 @@ def summary(engine: Engine, container: Container, with_size: bool = False) -> me
         image_id=record.image_id,
         command=" ".join(record.args),
         created=record.created_ns // 10**9,
-        ports=[_port(text) for text in record.config.exposed_ports or {}] if record.running else [],
+        ports=_ports(engine, container) if record.running else [],
         size_rw=size_rw,
         size_root_fs=size_root,
         labels=record.config.labels or {},
@@ -121,9 +127,17 @@ def summary(engine: Engine, container: Container, with_size: bool = False) -> me
     )
 
 
-def _port(text: str) -> messages.Port:
-    number, _, protocol = text.partition("/")
-    return messages.Port(private_port=int(number), type=protocol or "tcp")
+def _ports(engine: Engine, container: Container) -> list[messages.Port]:
+    """What is published, and what is only exposed."""
+    published = [
+        messages.Port(ip=item.host_ip, private_port=item.port, public_port=item.host_port, type=item.protocol)
+        for item in engine.networks.publications().get(container.id, [])
+    ]
+    shown = {(port.private_port, port.type) for port in published}
+    exposed = [port for text in container.record.config.exposed_ports or {} for port in parse_exposed(text)]
+    return published + [
+        messages.Port(private_port=port, type=kind) for port, kind in exposed if (port, kind) not in shown
+    ]
 
 
 def shown_image(engine: Engine, container: Container) -> str:

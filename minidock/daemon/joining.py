@@ -1,4 +1,4 @@
-"""A container and its networks: what it asks for at create, what it joins at start and leaves at its end.
+"""What a container asks of networks: checked at create, joined at start.
 
 ``Record.networks`` holds what was asked for, by the network's name. Where the container really is,
 with which addresses, :attr:`Engine.networks <minidock.daemon.engine.Engine>` knows.
@@ -6,32 +6,35 @@ with which addresses, :attr:`Engine.networks <minidock.daemon.engine.Engine>` kn
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import re
 from ipaddress import IPv4Address, IPv6Address
 
-from minidock.daemon import net_files, spec, story
-from minidock.daemon.container import Container
+from minidock.daemon import spec
 from minidock.daemon.engine import Engine
 from minidock.daemon.records import Record
 from minidock.errors import InvalidInput, MinidockError, NoSuchNetwork
-from minidock.messages import ContainerCreate, EndpointIpam, EndpointSettings, HostConfig
+from minidock.messages import ContainerConfig, ContainerCreate, EndpointIpam, EndpointSettings, HostConfig
 from minidock.networks import Network, Wish
 from minidock.networks.addresses import check_mac
-
-log = logging.getLogger(__name__)
+from minidock.networks.ports import parse_ask, parse_exposed
 
 _ALIAS = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 
 
-def asked(engine: Engine, request: ContainerCreate, host: HostConfig) -> dict[str, EndpointSettings]:
+def asked(
+    engine: Engine, request: ContainerCreate, config: ContainerConfig, host: HostConfig
+) -> dict[str, EndpointSettings]:
     """The networks of a new container: that of ``--network`` first, then the others by name.
 
     A network need not exist before the start, as with Docker. Raises InvalidInput.
     """
     mode = host.network_mode
     check_mode(request, host)
+    for text in config.exposed_ports or {}:
+        parse_exposed(text)
+    for port, bindings in (host.port_bindings or {}).items():
+        for binding in bindings:
+            parse_ask(port, binding.host_ip, binding.host_port)
     if mode in ("host", "none") or mode.startswith("container:"):
         others = set(request.networking_config.endpoints_config) - {mode}
         if others:
@@ -68,6 +71,16 @@ def check_mode(request: ContainerCreate, host: HostConfig) -> None:
     ):
         if shares and is_asked:
             raise InvalidInput(f"conflicting options: {what}")
+
+
+def shared_hostname(engine: Engine, host: HostConfig) -> str:
+    """Who shares another's network has its name too; "" for everybody else, and when there is no such container yet."""
+    if not host.network_mode.startswith("container:"):
+        return ""
+    try:
+        return engine.container(host.network_mode.removeprefix("container:")).record.config.hostname
+    except MinidockError:
+        return ""
 
 
 def _name(engine: Engine, key: str) -> str:
@@ -144,41 +157,6 @@ def wish(network: Network, settings: EndpointSettings) -> Wish:
 def is_free(record: Record) -> bool:
     """Who may change its own addresses (keepalived, a VPN) is not held to those that it was given."""
     return "CAP_NET_ADMIN" in spec.capabilities(record.host)
-
-
-def prepare(engine: Engine, container: Container) -> None:
-    """Before the container is created: its networks are there, and so are hostname, hosts and resolv.conf.
-
-    Raises NoSuchNetwork, NoSuchContainer (``--network container:…``), InvalidInput.
-    """
-    wishes(engine, container.record)
-    net_files.write(engine, container)
-
-
-async def connect(engine: Engine, container: Container, pid: int) -> None:
-    """Plug the waiting init's network namespace into its networks."""
-    wanted = wishes(engine, container.record)
-    if not wanted:
-        return
-    free = is_free(container.record)
-    with story.of_the_network(container, [item.network for item in wanted]):
-        await asyncio.to_thread(engine.networks.connect, container.id, pid, wanted, free=free)
-    await asyncio.to_thread(net_files.write, engine, container)
-    for item in wanted:
-        tell(engine, item.network, "connect", container=container.id)
-
-
-async def disconnect(engine: Engine, container: Container) -> None:
-    """Give back what the container has of its networks."""
-    left = await asyncio.to_thread(engine.networks.endpoints, container.id)
-    try:
-        await asyncio.to_thread(engine.networks.leave, container.id)
-    except MinidockError as error:
-        log.warning("disconnecting %s: %s", container.name, error)
-    networks = {network.id: network for network in engine.networks.all()}
-    for endpoint in left:
-        if endpoint.network in networks:
-            tell(engine, networks[endpoint.network], "disconnect", container=container.id)
 
 
 def tell(engine: Engine, network: Network, action: str, **attributes: str) -> None:

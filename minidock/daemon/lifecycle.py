@@ -27,8 +27,10 @@ from minidock.daemon import (
     creation,
     health,
     joining,
+    links,
     log_drivers,
     names,
+    plugging,
     restarts,
     spec,
     story,
@@ -67,11 +69,13 @@ async def create(
     arguments = creation.arguments(config)
     creation.check(config, request.host_config)
     container_id = names.new_id()
+    config.hostname = config.hostname or joining.shared_hostname(engine, request.host_config)
     config.hostname = config.hostname or spec.default_hostname(container_id, request.host_config)
     bundle = engine.bundle(container_id)
     host = creation.with_defaults(request.host_config, engine.default_log)
     log_drivers.check(host.log_config)
-    networks = joining.asked(engine, request, host)
+    networks = joining.asked(engine, request, config, host)
+    links.check(engine, host)
     mounts = binds.attached(config, host, volume_use.inherited(engine, host))
     name = names.check(name) if name else names.invent(set(engine.names))
     engine.reserve_name(name, container_id)
@@ -147,9 +151,9 @@ async def _run(engine: Engine, container: Container) -> Shim:
     record = container.record
     await volume_use.hold_for_run(engine, container)
     await asyncio.to_thread(surroundings.prepare, engine, container)
-    await asyncio.to_thread(joining.prepare, engine, container)
+    await asyncio.to_thread(plugging.prepare, engine, container)
     document = spec.build(record, record.root, container.bundle, engine.namespace_of)
-    document = spec.with_variables(document, container.hidden_env)
+    document = spec.with_variables(document, [*container.hidden_env, *links.environment(engine, container)])
     (container.bundle / "config.json").write_bytes(oci.encode(document))
     if container.log is not None:
         container.log.parent.mkdir(mode=0o700, exist_ok=True)
@@ -165,7 +169,7 @@ async def _run(engine: Engine, container: Container) -> Shim:
         explain=record.explain,
     )
     shim = container.shim = await engine.launcher.launch(request)
-    await joining.connect(engine, container, shim.init_pid)
+    await plugging.connect(engine, container, shim.init_pid)
     await container.hand_over_streams(shim)
     with story.kept(container):
         await shim.start()
@@ -228,7 +232,7 @@ async def _watch(engine: Engine, container: Container, shim: Shim) -> None:
 
 async def _leave(engine: Engine, container: Container) -> None:
     """Give back what it had while it ran: links, addresses, volumes."""
-    await joining.disconnect(engine, container)
+    await plugging.disconnect(engine, container)
     await volume_use.release_after_run(engine, container)
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from aiohttp import web
 
 from minidock.containers.control import Launcher
-from minidock.daemon import lifecycle, recovery
+from minidock.daemon import firewall, lifecycle, recovery
 from minidock.daemon.api import server
 from minidock.daemon.config import Config, load, parse_host
 from minidock.daemon.container import Container
@@ -69,7 +69,8 @@ async def run(config: Config) -> None:
 async def _with_network(engine: Engine, asked_to_end: asyncio.Event) -> None:
     await asyncio.to_thread(engine.networks.open)
     try:
-        await _serve(engine, asked_to_end)
+        with firewall.mended(engine):
+            await _serve(engine, asked_to_end)
     finally:
         # Containers that go on (--live-restore) keep their network.
         if not any(record.running for record in engine.records.all()):

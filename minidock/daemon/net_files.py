@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from minidock.daemon import links, naming
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.messages import HostConfig
+from minidock.networks import names
 from minidock.networks.files import hosts, resolv_conf
 
 _HOSTS_OF_THE_HOST = Path("/etc/hosts")
@@ -20,13 +22,19 @@ def write(engine: Engine, container: Container) -> None:
         return
     own_network = host.network_mode != "host"
     addresses = [str(item.ip) for end in engine.networks.endpoints(container.id) for item in end.addresses]
+    extra = [*_extra_hosts(engine, host), *links.hosts(engine, container)]
     name, domain = record.config.hostname, record.config.domainname
     base = None if own_network or not _HOSTS_OF_THE_HOST.exists() else _HOSTS_OF_THE_HOST.read_text()
     _write(container.bundle / "hostname", f"{name}\n")
-    _write(container.bundle / "hosts", hosts(name, domain, addresses, _extra_hosts(engine, host), base))
+    _write(container.bundle / "hosts", hosts(name, domain, addresses, extra, base))
+    servers, choices = host.dns or [], list(host.dns_options or [])
+    if naming.named_networks(engine, container):
+        servers = [names.ADDRESS]
+        # A name without a dot may be a neighbour's: it is asked for as it is.
+        choices += [] if any(choice.startswith("ndots:") for choice in choices) else ["ndots:0"]
     _write(
         container.bundle / "resolv.conf",
-        resolv_conf(host.dns or [], host.dns_search or [], host.dns_options or [], isolated=own_network),
+        resolv_conf(servers, host.dns_search or [], choices, isolated=own_network),
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from minidock import messages, units
-from minidock.daemon import joining, net_files
+from minidock.daemon import joining, naming, net_files, services
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.errors import Forbidden, InvalidInput, MinidockError
@@ -84,6 +84,7 @@ async def disconnect(engine: Engine, network: Network, container: Container) -> 
 
 async def _has_changed(engine: Engine, container: Container) -> None:
     if container.record.running:
+        await services.answer_for_names(engine, container, container.record.state.pid)
         await asyncio.to_thread(net_files.write, engine, container)
 
 
@@ -167,7 +168,7 @@ def _settings(
     )
     if network is not None:
         shown.network_id = network.id
-        shown.dns_names = None if network.is_default else names(container, asked)
+        shown.dns_names = None if network.is_default else naming.names(container, asked)
     if endpoint is not None:
         shown.endpoint_id, shown.mac_address = endpoint.id, endpoint.mac
         shown.gateway, shown.ipv6_gateway = endpoint.gateway4, endpoint.gateway6
@@ -178,12 +179,6 @@ def _settings(
             else:
                 shown.global_ipv6_address, shown.global_ipv6_prefix_len = str(address.ip), length
     return shown
-
-
-def names(container: Container, settings: EndpointSettings) -> list[str]:
-    """What a container is called in a network, the best name first: its name, aliases, short id, hostname."""
-    found = [container.name, *(settings.aliases or []), container.id[:12], container.record.config.hostname]
-    return list(dict.fromkeys(name for name in found if name))
 
 
 def until(text: str, now_ns: int) -> int:

@@ -20,7 +20,7 @@ import time
 
 from minidock.containers import runtime
 from minidock.containers.control import Shim, ShimGone, bury, read_exit
-from minidock.daemon import joining, lifecycle, restarts, volume_use
+from minidock.daemon import joining, lifecycle, restarts, services, volume_use
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.errors import MinidockError
@@ -38,6 +38,9 @@ async def recover(engine: Engine) -> None:
             await lifecycle.remove(engine, container, force=True)
     await asyncio.to_thread(_sweep, engine)
     await asyncio.to_thread(engine.workshop.sweep)
+    for container in engine.containers.values():
+        if container.record.running:
+            await services.resume(engine, container)
     await asyncio.to_thread(engine.images.sweep)
     await volume_use.recover(engine)
     for container in list(engine.containers.values()):

@@ -82,6 +82,12 @@ def resolv_conf(
     return "".join(line + "\n" for line in lines)
 
 
+def host_servers() -> list[str]:
+    """The name servers that the host itself asks; those on its own loopback address too."""
+    words = [line.split() for line in _host_text(isolated=False).splitlines()]
+    return [line[1] for line in words if line[:1] == ["nameserver"] and len(line) > 1]
+
+
 def _host_text(isolated: bool) -> str:
     if not HOST_RESOLV_CONF.exists():
         return ""

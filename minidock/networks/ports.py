@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from minidock.errors import InvalidInput, MinidockError
+from minidock.messages import PortBinding
 from minidock.networks.filter import Element
 from minidock.networks.store import Endpoint, Publication
 
@@ -39,6 +40,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     port: int
 
 
+ANYWHERE = PortBinding()
+
+
 def parse_port(text: str) -> tuple[int, str]:
     """``80/tcp``; without a protocol it is tcp. Raises InvalidInput in Docker's words."""
     number, _, protocol = text.partition("/")
@@ -48,6 +52,17 @@ def parse_port(text: str) -> tuple[int, str]:
     if protocol not in _KINDS:
         raise InvalidInput(f"invalid proto: {protocol}")
     return int(number), protocol
+
+
+def parse_exposed(text: str) -> list[tuple[int, str]]:
+    """``80/tcp``, or a range such as ``8000-8010/tcp``. Raises InvalidInput."""
+    numbers, slash, protocol = text.partition("/")
+    first, _, last = numbers.partition("-")
+    start, protocol = parse_port(f"{first}{slash}{protocol}")
+    end, _ = parse_port(last or first)
+    if end < start:
+        raise InvalidInput(f'invalid port specification: "{numbers}"')
+    return [(port, protocol) for port in range(start, end + 1)]
 
 
 def parse_ask(port: str, host_ip: str, host_port: str) -> Ask:

@@ -1,0 +1,39 @@
+"""The networks' rules are put back when a firewall that is loaded anew has taken them away."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+
+from minidock.daemon.engine import Engine
+from minidock.errors import MinidockError
+from minidock.networks import watch
+
+log = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def mended(engine: Engine) -> Iterator[None]:
+    """Inside, it is so. To be entered on the event loop."""
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    with watch.open_socket() as told:
+        loop.add_reader(told, lambda: changed.set() if watch.something_went(told) else None)
+        task = loop.create_task(_mend(engine, changed))
+        try:
+            yield
+        finally:
+            loop.remove_reader(told)
+            task.cancel()
+
+
+async def _mend(engine: Engine, changed: asyncio.Event) -> None:
+    while True:
+        await changed.wait()
+        changed.clear()
+        try:
+            if await asyncio.to_thread(engine.networks.mend_filter):
+                log.warning("somebody took our packet filter rules away: they are loaded again")
+        except MinidockError as error:
+            log.error("the packet filter: %s", error)
