@@ -30,6 +30,8 @@ def asked(
     """
     mode = host.network_mode
     check_mode(request, host)
+    if request.mac_address:
+        check_mac(request.mac_address)
     for text in config.exposed_ports or {}:
         parse_exposed(text)
     for port, bindings in (host.port_bindings or {}).items():
