@@ -1,0 +1,1 @@
+"""Chapter 2: namespaces, one at a time."""

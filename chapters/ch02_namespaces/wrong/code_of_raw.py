@@ -1,0 +1,2 @@
+def code_of(wait_status):
+    return wait_status

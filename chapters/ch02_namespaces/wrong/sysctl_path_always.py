@@ -1,0 +1,2 @@
+def sysctl_path(key):
+    return key.replace(".", "/")
