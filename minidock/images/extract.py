@@ -14,6 +14,7 @@ import shutil
 import stat
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 from minidock.errors import InvalidInput
 from minidock.images import archive
@@ -25,7 +26,7 @@ _NO_LIMIT = 2**63 - 1
 
 
 def extract(
-    file: io.BufferedReader,
+    file: io.BufferedReader[Any],
     root: int,
     directory: str = "",
     *,
@@ -68,6 +69,8 @@ class Extraction(Tree):
 
     def add(self, entry: Entry, reader: Data) -> None:
         """Make what ``entry`` says, below the directory. Raises OSError, ValueError, OverflowError, InvalidInput."""
+        if ".." in entry.name.split("/"):
+            raise InvalidInput(f'"{entry.name}" is outside of "/{self._below([])}"')
         parts = components(entry.name)
         if self._owner is not None:
             entry = replace(entry, uid=self._owner[0], gid=self._owner[1])
@@ -96,8 +99,8 @@ class Extraction(Tree):
         comes = entry.type == archive.DIRECTORY
         if self._keep_kinds and there != comes:
             kinds = ("directory", "non-directory") if there else ("non-directory", "directory")
-            where = "/" + "/".join(self._directory)
-            raise InvalidInput(f'cannot overwrite {kinds[0]} "/{entry.name}" with {kinds[1]} "{where}"')
+            where = f'"/{self._below([])}"'
+            raise InvalidInput(f'cannot overwrite {kinds[0]} "/{entry.name}" with {kinds[1]} {where}')
         if not (there and comes):
             self._remove(parent, name)
 

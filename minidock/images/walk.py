@@ -15,6 +15,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Protocol
 
 from minidock.errors import InvalidSpec
@@ -96,7 +97,7 @@ class Walk:
 
     def _called(self, path: str) -> str:
         """The archive's name for a path of the tree."""
-        return f"{self._name}/{path}" if self._name else path
+        return f"{self._name.rstrip('/')}/{path}" if self._name else path
 
     def _other(self, path: str) -> None:
         """Write what is no directory."""
@@ -120,7 +121,7 @@ class Walk:
         key = (status.st_dev, status.st_ino)
         first = self._first_names.setdefault(key, name) if status.st_nlink > 1 else name
         if first != name:
-            self._emit(Entry(name, HARDLINK, link=first))
+            self._emit(replace(_entry(name, status, {}), type=HARDLINK, link=first, size=0))
             return
         magic = f"/proc/self/fd/{descriptor}"  # an O_PATH descriptor as a name that nobody can exchange
         entry = _entry(name, status, _xattrs(magic) if stat.S_ISREG(status.st_mode) else {})

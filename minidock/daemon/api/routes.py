@@ -15,6 +15,7 @@ from minidock.daemon.api import (
     archives,
     build,
     containers,
+    copying,
     execs,
     images,
     listing,
@@ -65,6 +66,10 @@ ROUTES = (
     Route("POST", "/containers/{name}/resize", containers.resize),
     Route("POST", "/containers/{name}/wait", containers.wait, UNTIL_CLIENT_GOES),
     Route("DELETE", "/containers/{name}", containers.remove),
+    Route("HEAD", "/containers/{name}/archive", copying.look),
+    Route("GET", "/containers/{name}/archive", copying.send),
+    Route("PUT", "/containers/{name}/archive", copying.receive),
+    Route("GET", "/containers/{name}/export", copying.export),
     Route("GET", "/containers/{name}/logs", streams.logs, UNTIL_CLIENT_GOES),
     Route("POST", "/containers/{name}/attach", streams.attach, UNTIL_CLIENT_GOES),
     #
@@ -111,10 +116,6 @@ ROUTES = (
 # What Docker has and minidock has not, by name: 501 says so, where 404 would look like a client's mistake.
 MISSING = (
     ("GET", "/containers/{name}/changes", "docker diff"),
-    ("GET", "/containers/{name}/export", "docker export"),
-    ("HEAD", "/containers/{name}/archive", "docker cp"),
-    ("GET", "/containers/{name}/archive", "docker cp"),
-    ("PUT", "/containers/{name}/archive", "docker cp"),
     ("GET", "/containers/{name}/attach/ws", "attaching over a web socket"),
     ("GET", "/containers/{name}/checkpoints", "checkpoints"),
     ("POST", "/containers/{name}/checkpoints", "checkpoints"),
