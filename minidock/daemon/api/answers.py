@@ -79,6 +79,6 @@ class Outlet:
 async def stream(
     request: web.Request, produce: Callable[[Callable[[bytes], None]], None], content_type: str = TAR
 ) -> web.StreamResponse:
-    """What ``produce``, in a thread, writes through the function that it is given. Raises as :meth:`Outlet.filled_by`."""
+    """What ``produce``, in a thread, writes through the function it is given. Raises as :meth:`Outlet.filled_by`."""
     outlet = Outlet(request, content_type)
     return await outlet.filled_by(lambda: asyncio.to_thread(produce, outlet.write))
