@@ -2,7 +2,7 @@
 
 BIN := .venv/bin
 
-.PHONY: help demo install uninstall test test-fresh test-guest lint docs bench clean
+.PHONY: help demo install uninstall test test-fresh test-vagrant test-guest lint docs bench clean
 
 help:
 	@echo "make demo      see a container come to life, step by step (does its own set-up)"
@@ -10,6 +10,7 @@ help:
 	@echo "make install   minidock, minidockd, minidock-runtime, minidock-registry and minidock-tiny in /usr/local/bin"
 	@echo "make test-guest  the part of the suite about cgroups, in a virtual machine with pure cgroup v2"
 	@echo "make test-fresh  the first steps of README.md, tried on machines that have nothing: Debian 12 and 13"
+	@echo "make test-vagrant  vagrant/ from up to destroy, with a box of Debian's packages and an emulated processor"
 	@echo "make lint      mypy --strict, ruff, import-linter"
 	@echo "make docs      the book, in docs/_build/html"
 	@echo "make bench     side by side with Docker, runc and their kin"
@@ -41,6 +42,10 @@ test-guest:
 test-fresh:
 	@.ci/setup fresh
 	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/fresh
+
+test-vagrant:
+	@.ci/setup vagrant
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/vagrant
 
 lint:
 	@.ci/setup lint

@@ -74,8 +74,7 @@ def machine(suite: str) -> Iterator[Machine]:
 
 def fresh_root(suite: str) -> Path:
     """Debian's minimal root from the cache, or made now (half a minute). Nobody may change it."""
-    root = _cache() / "-".join([suite, *PACKAGES])
-    root.parent.mkdir(parents=True, exist_ok=True)
+    root = cache("fresh") / "-".join([suite, *PACKAGES])
     with root.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
@@ -92,16 +91,22 @@ def fresh_root(suite: str) -> Path:
     return root
 
 
-def _cache() -> Path:
-    """Where roots are kept: ``XDG_CACHE_HOME/minidock/fresh``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minidock/fresh"
+def cache(what: str) -> Path:
+    """Where roots and images are kept: ``XDG_CACHE_HOME/minidock/WHAT``."""
+    directory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minidock" / what
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
 
 
 def _configure(root: Path) -> None:
-    """Names, and how this host reaches packages: its certificates and what it tells apt and pip."""
     (root / "etc/hostname").write_text("fresh\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost fresh\n")
     (root / "etc/resolv.conf").write_text("nameserver 10.0.2.3\n")  # slirp4netns
+    reach_packages(root)
+
+
+def reach_packages(root: Path) -> None:
+    """Reach packages as this host does: its certificates, and what it tells apt and pip."""
     shutil.copy("/etc/ssl/certs/ca-certificates.crt", root / "etc/ssl/certs/ca-certificates.crt")
     for file in [*Path("/etc/apt/apt.conf.d").glob("*"), Path("/etc/pip.conf")]:
         if file.is_file() and re.search("Acquire|global", file.read_text()):
