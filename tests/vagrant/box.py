@@ -1,7 +1,7 @@
-"""A Vagrant box for libvirt, of Debian's packages alone: no box of others is downloaded, no loop device or mount is needed.
+"""A Vagrant box for libvirt, made of Debian's packages alone, without a loop device or a mount.
 
-mmdebstrap makes the root, ``mke2fs -d`` makes it a file system inside a disk image, and GRUB is put before it by hand, which
-is all that grub-install would do: ``boot.img`` in the first sector, ``core.img`` in the gap up to the first partition.
+mmdebstrap makes the root, ``mke2fs -d`` makes it a file system inside a disk image, and GRUB is put before it by hand,
+which is all that grub-install would do: ``boot.img`` in the first sector, ``core.img`` before the first partition.
 The box trusts Vagrant's public "insecure" key, as boxes do, and this host's certificates: it is for tests only.
 
 Sources: the box format of vagrant-libvirt (``metadata.json``, ``Vagrantfile``, ``box.img``), grub-mkimage(1).
@@ -21,10 +21,10 @@ from pathlib import Path
 
 from tests.fresh.machine import cache, reach_packages
 
-PACKAGES = (
-    "systemd-sysv dbus udev kmod linux-image-cloud-amd64 initramfs-tools grub-pc openssh-server sudo rsync iproute2 "
-    "ca-certificates procps python3 python3-venv nftables make bash-completion busybox-static"
-).split()
+PACKAGES = """
+    systemd-sysv dbus udev kmod linux-image-cloud-amd64 initramfs-tools grub-pc openssh-server sudo rsync iproute2
+    ca-certificates procps python3 python3-venv nftables make bash-completion busybox-static
+""".split()  # noqa: SIM905
 SIZE_MIB = 4096  # sparse
 FIRST_SECTOR = 2048
 KEY = next(Path("/usr/share/rubygems-integration/all/gems").glob("vagrant-*/keys/vagrant.pub"), Path("/no/vagrant"))
@@ -37,7 +37,7 @@ initrd /initrd.img
 boot
 """
 GRUB_MODULES = "biosdisk part_msdos ext2 normal linux search search_fs_uuid boot configfile minicmd"
-UNWANTED = "apt-daily.timer apt-daily-upgrade.timer systemd-networkd-wait-online.service".split()
+UNWANTED = ("apt-daily.timer", "apt-daily-upgrade.timer", "systemd-networkd-wait-online.service")
 NETWORK = "[Match]\nName=e*\n[Network]\nDHCP=yes\n[DHCPv4]\nClientIdentifier=mac\n"
 BOX_VAGRANTFILE = (
     'Vagrant.configure("2") { |config| config.vm.provider(:libvirt) { |machine| machine.disk_bus = "virtio" } }\n'

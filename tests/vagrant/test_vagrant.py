@@ -1,4 +1,4 @@
-"""The machine for everyone, from ``vagrant up`` to ``vagrant destroy``, in an emulated processor: ``make test-vagrant``."""
+"""The machine for everyone, from ``vagrant up`` to ``vagrant destroy``, emulated: ``make test-vagrant``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.root, pytest.mark.timeout(LIMIT + 300)]
 
 
 def test_what_a_student_does(tmp_path: Path) -> None:
-    """up, a container in the machine, the message of the day, a second provision that changes nothing, halt, destroy."""
+    """up, a container in the machine, the message of the day, a provision that changes nothing, halt, destroy."""
     said = steps(tmp_path)
     assert "validated successfully" in said["vagrant validate"]
     assert "default: minidock: the image tiny" in said["up"]
