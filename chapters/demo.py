@@ -54,8 +54,9 @@ class Stage:
         """Show a command as a person would type it, run it, and show what it prints."""
         print(f"  {paint('1', '$ ' + command)}", flush=True)
         run = subprocess.Popen(
-            ["sh", "-c", command], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+            ["sh", "-c", command], cwd=self.root, env=self.environment, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
         assert run.stdout is not None
         for line in run.stdout:
             print(f"    {line}", end="", flush=True)
@@ -103,8 +104,8 @@ def an_image(stage: Stage) -> None:
     say("""Nothing is downloaded. `minidock-tiny` takes this host's own shell and the libraries that it needs, and
         writes them as a tar archive: a root file system.""")
     print()
-    stage.type(f"minidock-tiny > {stage.root}/tiny.tar")
-    stage.type(f"tar -tvf {stage.root}/tiny.tar | grep -v -- '->' | head -12")
+    stage.type("minidock-tiny > tiny.tar")
+    stage.type("tar -tvf tiny.tar | grep -v -- '->' | head -12")
     say("The daemon is a server like Docker's; the client talks to it over a socket. They speak Docker's own language.")
     print()
 
@@ -112,7 +113,7 @@ def an_image(stage: Stage) -> None:
 def an_import(stage: Stage) -> None:
     """Act 2: the archive becomes an image."""
     act(2, "The archive becomes an image")
-    stage.type(f"minidock import {stage.root}/tiny.tar tiny")
+    stage.type("minidock import tiny.tar tiny")
     stage.type("minidock images")
 
 
@@ -120,7 +121,8 @@ def a_container(stage: Stage) -> None:
     """Act 3: what the kernel is asked to do before the program starts."""
     act(3, "A container is the list of steps taken before exec")
     say("""There is no container in the Linux kernel: only a process that was given its own view of things before it
-        became the program you asked for. Here is every step, and under it what the kernel was asked to do.""")
+        became the program you asked for. Five things are arranged: what it may use, what it sees, its files, what it
+        may do, and the program. Here is every step; below each, why, and shell commands that would do the same.""")
     print()
     program = "echo I am process $$ on host $(hostname), and this is my root: $(echo /*)"
     stage.type(f"minidock run --rm --explain -m 64m --pids-limit 32 --hostname box tiny sh -c {shlex.quote(program)}")
@@ -141,6 +143,24 @@ def two_views(stage: Stage) -> None:
     say("137 is 128 + 9: process 1 of a container ignores signals that it has no handler for, so stop had to kill it.")
 
 
+def walls(stage: Stage) -> None:
+    """Act 5: each thing that was arranged, felt from inside."""
+    act(5, "What holds it")
+    say("""It is root in there, yet not the machine's: the right to rename a host was taken from it before its
+        program began.""")
+    print()
+    stage.type("minidock run --rm tiny sh -c 'id -u; hostname other'", check=False)
+    say("It may use 16 MB of memory. A shell that wants more is killed by the kernel, and nobody else notices.")
+    print()
+    stage.type("minidock run --name greedy -m 16m tiny sh -c 'all=x; while :; do all=$all$all; done'", check=False)
+    stage.type("minidock inspect --format '{{.State.ExitCode}}, out of memory: {{.State.OOMKilled}}' greedy")
+    say("""What it writes, or removes, is in a directory of its own on top of the image, which stays as it was: the
+        next one starts anew.""")
+    print()
+    stage.type("minidock run --rm tiny sh -c 'rm -r /bin; echo /*'")
+    stage.type("minidock run --rm tiny sh -c 'echo /*'")
+
+
 def main() -> None:
     """Tell the story, and leave the host as it was."""
     if os.geteuid() != 0:
@@ -154,12 +174,13 @@ def main() -> None:
             an_import(stage)
             a_container(stage)
             two_views(stage)
-            stage.type("minidock rm sleeper && minidock rmi tiny")
+            walls(stage)
+            stage.type("minidock rm sleeper greedy && minidock rmi tiny")
     except KeyboardInterrupt:
         print("\ninterrupted")
     finally:
         shutil.rmtree(root)
-    act(5, "Nothing is left")
+    act(6, "Nothing is left")
     say(f"""The daemon is stopped, its bridge {BRIDGE} and its directories are gone. All of it took
         {time.monotonic() - started:.0f} seconds. Read on: README.md says which file to open first.""")
 

@@ -112,14 +112,36 @@ def tell(path: Path, form: Form = "compact", colour: bool = False) -> str:
     told = chapters(read(path))
     paint = _paint if colour else _plain
     parts = [_header(told)]
-    parts += [_chapter(number, step, calls, form == "full", paint) for number, (step, calls) in enumerate(told, 1)]
+    headings = _headings([step.name for step, _ in told])
+    for number, (step, calls) in enumerate(told, 1):
+        if number in headings:
+            parts.append(f"\n{paint('cyan', headings[number])}\n\n")
+        parts.append(_chapter(number, step, calls, form == "full", paint))
     return "".join(parts)
 
 
 def _header(told: list[tuple[StepLine, list[CallLine]]]) -> str:
     calls = [call for _, calls in told for call in calls]
     spent = sum(call.us for call in calls) / 1000
-    return f"{len(told)} steps, {len(calls)} system calls, {spent:.1f} ms in the kernel; $BUNDLE is its directory\n\n"
+    return f"{len(told)} steps, {len(calls)} system calls, {spent:.1f} ms in the kernel; $BUNDLE is its directory\n"
+
+
+PARTS = {
+    "What it may use: a process under limits": ("MakeCgroup", "StartChild", "StartChildInside"),
+    "What it sees: namespaces": ("MapUsers", "JoinNamespace", "NewNamespace"),
+    "Its files: mounts, and a root of its own": ("KeepMountsApart", "KeepParentPrivate", "BindRoot", "Chroot"),
+    "What it may do: a user with fewer rights": ("SetOomScore", "NewKeyring"),
+    "What it is: the program": ("FindProgram",),
+}
+"""The five parts of a container's making, and the steps of which the first begins the part."""
+
+
+def _headings(names: list[str]) -> dict[int, str]:
+    """The heading that stands before a step, by the step's number."""
+    firsts = {
+        part: next((names.index(name) + 1 for name in names if name in begin), 0) for part, begin in PARTS.items()
+    }
+    return {number: part for part, number in firsts.items() if number}
 
 
 WHO = {"before": "runtime", "parent": "runtime", "child": "child", "daemon": "daemon"}
@@ -184,4 +206,4 @@ class _Painter:
 
 
 _plain = _Painter({})
-_paint = _Painter({"bold": "1", "dim": "2", "red": "31", "green": "32"})
+_paint = _Painter({"bold": "1", "dim": "2", "red": "31", "green": "32", "cyan": "1;36"})

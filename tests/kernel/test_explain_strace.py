@@ -141,11 +141,16 @@ def test_the_story_for_people(story: tuple[dict[str, list[str]], list[explain.Li
     """What is printed names each step in order, without colours when nobody looks."""
     _, _, printed = story
     titles = [
+        "What it may use",
         "Make a cgroup",
         "Start a child process",
+        "What it sees",
         "Enter a new mount",
+        "Its files",
         "Mount proc",
         "Swap the root",
+        "What it may do",
+        "What it is",
         "Execute sh",
     ]
     positions = [printed.index(title) for title in titles]
