@@ -32,7 +32,7 @@ install_minidock() {
     [ "$(cat $stamp 2>/dev/null)" = "$(fingerprint)" ] && return
     say "installing from $source"
     make --no-print-directory install
-    with_systemd && make --no-print-directory install-systemd
+    with_systemd && [ -d packaging/systemd ] && make --no-print-directory install-systemd
     fingerprint >$stamp
     # Containers live on while the daemon is replaced.
     if with_systemd && systemctl is-active --quiet minidockd.service; then systemctl restart minidockd.service; fi
@@ -76,9 +76,9 @@ make_image() {
     with_systemd || minidock system stop >/dev/null 2>&1
 }
 
+make_group
 install_minidock
 install_completion
-make_group
 start_service
 make_image
 put /etc/motd <vagrant/motd

@@ -82,7 +82,7 @@ def test_the_first_session_of_the_readme(fresh: Machine) -> None:
             expected = [line for line in expected if not line.startswith("/ # ")]
         shown = fresh.run(command).stdout
         assert like(shown.splitlines(), expected), f"{command}\n{shown}"
-    assert fresh.run("ps -eo args= | grep -c '[m]inidock'", check=False).stdout == "0\n"
+    assert fresh.run("ps -eo args= | grep -c '[p]ython.*minidock'", check=False).stdout == "0\n"
 
 
 def test_make_uninstall(fresh: Machine) -> None:
