@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from minidock.client.connection import Address
+from minidock.client.address import Address
 from minidock.errors import DaemonUnreachable
 
 LOG = Path("/var/log/minidockd.log")

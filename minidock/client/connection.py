@@ -1,4 +1,4 @@
-"""Requests to the daemon, over a unix or TCP socket.
+"""Requests to the daemon, over any of the sockets that :mod:`minidock.client.address` makes.
 
 A :class:`Client` speaks one version of the API, agreed upon by ``HEAD /_ping``, and turns answers of 400 and more into
 :class:`~minidock.errors.ErrorFromDaemon`.
@@ -15,54 +15,12 @@ import socket
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from minidock.client.address import Address
 from minidock.client.flags import Flags
 from minidock.client.http1 import Connection
 from minidock.errors import DaemonUnreachable, ErrorFromDaemon, InvalidInput
 
-DEFAULT_HOST = "unix:///run/minidock.sock"
 API_VERSION = "1.44"
-
-
-class Address(NamedTuple):
-    """Where a daemon listens: ``text`` is what the user wrote, ``path`` or ``host`` and ``port`` what it means."""
-
-    text: str
-    path: str = ""
-    host: str = ""
-    port: int = 0
-
-    @classmethod
-    def parse(cls, text: str) -> Address:
-        """From ``unix:///run/x.sock``, ``tcp://host:port`` or ``host:port``. Raises InvalidInput."""
-        scheme, separator, rest = text.partition("://")
-        if not separator:
-            scheme, rest = "tcp", text
-        if scheme == "unix" and rest:
-            return cls(text, path=rest)
-        host, colon, port = rest.rstrip("/").rpartition(":")
-        if scheme != "tcp" or not colon or not port.isdigit():
-            raise InvalidInput(f"invalid bind address format: {text}")
-        return cls(text, host=host.strip("[]") or "127.0.0.1", port=int(port))
-
-    def connect(self) -> socket.socket:
-        """A connected socket. Raises DaemonUnreachable."""
-        try:
-            if not self.path:
-                return socket.create_connection((self.host, self.port))
-            stream = socket.socket(socket.AF_UNIX)
-            stream.connect(self.path)
-            return stream
-        except PermissionError:
-            message = f"permission denied while trying to connect to the minidock daemon socket at {self.text}"
-            raise DaemonUnreachable(message) from None
-        except OSError:
-            raise self.unreachable() from None
-
-    def unreachable(self) -> DaemonUnreachable:
-        """The error that says so."""
-        return DaemonUnreachable(
-            f"Cannot connect to the minidock daemon at {self.text}. Is the minidock daemon running?"
-        )
 
 
 class Response:

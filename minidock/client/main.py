@@ -96,6 +96,11 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
         _also("events info", df="disk.DF", prune="prune.SYSTEM", stop="system.STOP")
         | {"dial-stdio": "system.DIAL_STDIO"},
     ),
+    "context": (
+        "Manage contexts",
+        {name: f"contexts.{name.upper()}" for name in ("create", "inspect", "ls", "rm", "show", "use")}
+        | {"list": "contexts.LS", "remove": "contexts.RM"},
+    ),
     "builder": ("Manage builds", _also("build", prune="prune.BUILDER")),
 }
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidock.client.connection import Address, Client, _encode, segment
+from minidock.client.address import Address
+from minidock.client.connection import Client, _encode, segment
 from minidock.client.http1 import Connection
 from minidock.errors import DaemonUnreachable, InvalidInput
 

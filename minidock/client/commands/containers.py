@@ -9,7 +9,7 @@ from typing import Any
 from minidock.client.connection import segment
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flags, table
-from minidock.errors import ErrorFromDaemon
+from minidock.errors import ErrorFromDaemon, MinidockError
 
 _SEVERAL = "[OPTIONS] CONTAINER [CONTAINER...]"
 
@@ -22,7 +22,7 @@ def for_each(names: list[str], action: Callable[[str], str | None]) -> int:
             text = action(name)
             if text is not None:
                 print(text, flush=True)
-        except ErrorFromDaemon as error:
+        except MinidockError as error:
             print(error, file=sys.stderr)
             code = 1
     return code
