@@ -201,7 +201,8 @@ def _dispatch_group(context: Context, group: str, words: list[str]) -> int:
         return 0
     if words[0] not in places:
         raise InvalidArguments(f"unknown command: minidock {group} {words[0]}")
-    return _run(context, load(places[words[0]])._replace(name=f"{group} {words[0]}"), words[1:])
+    name = next(name for name, place in places.items() if place == places[words[0]])  # "ls", also for "list"
+    return _run(context, load(places[name])._replace(name=f"{group} {name}"), words[1:])
 
 
 def _run(context: Context, command: Command, words: list[str]) -> int:

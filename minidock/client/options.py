@@ -137,10 +137,9 @@ FLAGS = table(
     device_write_bps=values.rate(in_bytes=True),
     device_write_iops=values.rate(in_bytes=False),
     dns=values.address,
+    env=values.variable,
     dns_search=values.search_domain,
     gpus=values.gpus,
-    ip=values.address,
-    ip6=values.address,
     label=values.label,
     link=values.link,
     link_local_ip=values.address,
@@ -207,7 +206,6 @@ _HOST_CONFIG = {
     "rm": "AutoRemove",
     "runtime": "Runtime",
     "shm-size": "ShmSize",
-    "ulimit": "Ulimits",
     "userns": "UsernsMode",
     "uts": "UTSMode",
     "volume-driver": "VolumeDriver",
@@ -274,6 +272,8 @@ def _host_config(flags: Flags) -> dict[str, Any]:
     host |= {field: pairs(flags[name]) for name, field in _HOST_MAPS.items() if flags[name]}
     host |= _capabilities(flags)
     host["NetworkMode"] = flags["network"][0]["Target"] if flags["network"] else "default"
+    if flags["ulimit"]:
+        host["Ulimits"] = list({limit["Name"]: limit for limit in flags["ulimit"]}.values())
     if binds := [_bind(volume) for volume in flags["volume"] if ":" in volume]:
         host["Binds"] = binds
     if flags["tmpfs"]:
@@ -286,6 +286,10 @@ def _host_config(flags: Flags) -> dict[str, Any]:
         host["LogConfig"] = {"Type": flags["log-driver"], "Config": pairs(flags["log-opt"])}
     host |= _security(flags["security-opt"])
     host["RestartPolicy"] = restart_policy(flags["restart"])
+    if not all("=" in option for option in flags["storage-opt"]):
+        raise InvalidInput("invalid storage option")
+    if "" in flags["volume"]:
+        raise InvalidInput("invalid empty volume spec")
     if flags["rm"] and host["RestartPolicy"]["Name"] != "no":
         raise InvalidInput("conflicting options: cannot specify both --restart and --rm")
     return host
@@ -388,7 +392,7 @@ def _security(options: list[str]) -> dict[str, Any]:
         if not equals and name != "no-new-privileges":
             name, equals, value = option.partition(":")
             if not equals:
-                raise InvalidInput(f'invalid --security-opt: "{option}"')
+                raise InvalidInput(f'Invalid --security-opt: "{option}"')
         if option == "systempaths=unconfined":
             result |= {"MaskedPaths": [], "ReadonlyPaths": []}
         elif name == "seccomp" and value not in ("unconfined", "builtin"):
@@ -405,7 +409,8 @@ def _profile(path: str) -> str:
         with open(path, encoding="utf-8") as file:
             return json.dumps(json.load(file), separators=(",", ":"), ensure_ascii=False)
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"opening seccomp profile ({path}) failed: {error}") from None
+        reason = f"open {path}: {str(error.strerror).lower()}" if isinstance(error, OSError) else error
+        raise InvalidInput(f"opening seccomp profile ({path}) failed: {reason}") from None
 
 
 def restart_policy(text: str) -> dict[str, Any]:

@@ -79,12 +79,16 @@ def _range(text: str) -> range:
     return range(int(match[1]), int(match[2] or match[1]) + 1)
 
 
+def _number_error(text: str) -> str:
+    return f'strconv.ParseUint: parsing "{text}": invalid syntax'
+
+
 def _exposed(text: str) -> list[str]:
     if ":" in text:
         raise InvalidInput(f"invalid port format for --expose: {text}")
     number, _, protocol = text.partition("/")
     if not (ports := _range(number)):
-        raise InvalidInput(f"invalid range format for --expose: {text}, error: invalid start port '{number}'")
+        raise InvalidInput(f"invalid range format for --expose: {text}, error: {_number_error(number)}")
     if (protocol or "tcp").lower() not in _PROTOCOLS:
         raise InvalidInput(f"invalid proto: {protocol}")
     return [f"{port}/{(protocol or 'tcp').lower()}" for port in ports]

@@ -77,7 +77,7 @@ def add_tree(archive: tarfile.TarFile, path: str, name: str) -> None:
 class _Ours(tarfile.TarFile):
     """What is unpacked belongs to whoever unpacks."""
 
-    def chown(self, *_: object) -> None:
+    def chown(self, *_: object, **__: object) -> None:
         """Leave the owner as it is."""
 
 

@@ -50,6 +50,13 @@ def sysctl(text: str) -> str:
     return text
 
 
+def variable(text: str) -> str:
+    """``NAME=value`` or ``NAME``."""
+    if not text.partition("=")[0]:
+        raise InvalidInput(f"invalid environment variable: {text}")
+    return text
+
+
 def label(text: str) -> str:
     """``name=value`` or ``name``."""
     if not text.partition("=")[0]:

@@ -72,7 +72,7 @@ def test_a_seccomp_profile_is_read_by_the_client(tmp_path: Path) -> None:
     [
         (["--env-file", "/nowhere/x"], "open /nowhere/x: no such file or directory"),
         (["-e", "=x"], "invalid environment variable: =x"),
-        (["--security-opt", "foo"], 'invalid --security-opt: "foo"'),
+        (["--security-opt", "foo"], 'Invalid --security-opt: "foo"'),
         (["--security-opt", "seccomp=/nowhere/x"], r"opening seccomp profile \(/nowhere/x\) failed"),
         (["--rm", "--restart", "always"], "cannot specify both --restart and --rm"),
         (["--restart", "on-failure:x"], "maximum retry count must be an integer"),

@@ -26,9 +26,7 @@ class Row(Record):
     type_name = "*formatter.clientContextContext"
 
 
-HEADINGS = Row(
-    Current="", Description="DESCRIPTION", DockerEndpoint="DOCKER ENDPOINT", Error="ERROR", Name="NAME"
-)
+HEADINGS = Row(Current="", Description="DESCRIPTION", DockerEndpoint="DOCKER ENDPOINT", Error="ERROR", Name="NAME")
 
 
 def ls(context: Context, flags: Flags, arguments: list[str]) -> int:

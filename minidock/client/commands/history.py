@@ -46,9 +46,9 @@ def history(context: Context, flags: Flags, arguments: list[str]) -> int:
     steps = context.client.request("GET", f"/images/{segment(arguments[0])}/history").json()
     form, now = flags["format"], time.time_ns()
     rows = [_row(step, flags["human"], not flags["no-trunc"], now) for step in steps]
-    default = "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}"
-    headings = Row(HEADINGS | ({} if flags["human"] else {"CreatedSince": "CREATED AT"}))
-    show(rows, headings, "{{.ID}}" if flags["quiet"] and form in ("", "table") else form, default)
+    when = "{{.CreatedSince}}" if flags["human"] else "{{.CreatedAt}}"
+    default = f"{{{{.ID}}}}\t{when}\t{{{{.CreatedBy}}}}\t{{{{.Size}}}}\t{{{{.Comment}}}}"
+    show(rows, HEADINGS, "{{.ID}}" if flags["quiet"] and form in ("", "table") else form, default)
     return 0
 
 

@@ -125,8 +125,6 @@ def _of_kind(kind: str) -> Callable[[Context, Flags, list[str]], int]:
     return run
 
 
-_SIZE = table("-s, --size  Display total file sizes if the type is container")
-_TYPE = table("--type string  Only inspect objects of the given type")
 _PLATFORM = Flag(
     "platform",
     "",
@@ -143,7 +141,13 @@ INSPECT = Command(
     "[OPTIONS] NAME|ID [NAME|ID...]",
     "Return low-level information on Docker objects",
     inspect,
-    (VIEW, *_SIZE, *_TYPE),
+    (
+        VIEW,
+        *table("""
+    -s, --size          Display total file sizes if the type is container
+        --type string   Only inspect objects of the given type
+        """),
+    ),
     least=1,
 )
 CONTAINER = Command(
@@ -151,7 +155,7 @@ CONTAINER = Command(
     "[OPTIONS] CONTAINER [CONTAINER...]",
     "Display detailed information on one or more containers",
     _of_kind("container"),
-    (VIEW, *_SIZE),
+    (VIEW, *table("-s, --size  Display total file sizes")),
     least=1,
 )
 IMAGE = Command(

@@ -101,7 +101,8 @@ def _command(
             print(f"Total reclaimed space: {human_size(reclaimed)}")
         return 0
 
-    return Command(name, "[OPTIONS]", f"Remove {what}", run, tuple(sorted((*more, _FORCE))), most=0)
+    usage = "" if act is build_cache else "[OPTIONS]"  # so says Docker, though there are some
+    return Command(name, usage, f"Remove {what}", run, tuple(sorted((*more, _FORCE))), most=0)
 
 
 def _volumes(context: Context, flags: Flags) -> str:

@@ -38,10 +38,10 @@ def login(context: Context, flags: Flags, arguments: list[str]) -> int:
 def _from_flags(flags: Flags) -> tuple[str, str]:
     """User and password, as far as the command line says them. Raises InvalidInput."""
     user, password = flags["username"], flags["password"]
+    if password and flags["password-stdin"]:
+        raise InvalidInput("conflicting options: cannot specify both --password and --password-stdin")
     if password:
         print("WARNING! Using --password via the CLI is insecure. Use --password-stdin.", file=sys.stderr)
-        if flags["password-stdin"]:
-            raise InvalidInput("--password and --password-stdin are mutually exclusive")
     if flags["password-stdin"]:
         if not user:
             raise InvalidInput("the --password-stdin option requires --username to be set")

@@ -130,8 +130,13 @@ def _colour() -> int:
 
 
 def create(context: Context, flags: Flags, arguments: list[str]) -> int:
-    """``minidock create``: prints the id."""
-    print(_create(context, flags, request(flags, arguments[0], arguments[1:])))
+    """``minidock create``: prints the id. 125 when what was asked cannot be meant."""
+    try:
+        body = request(flags, arguments[0], arguments[1:])
+    except InvalidInput as error:
+        print(f"minidock: {error}", file=sys.stderr)
+        return 125
+    print(_create(context, flags, body))
     return 0
 
 

@@ -1,0 +1,58 @@
+"""``--help``, to the letter as Docker's, apart from the names and from what is ours."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+
+from minidock.client.main import COMMANDS, GROUPS, run
+
+OURS = {"completion", "system stop", "system dial-stdio"}
+# Flags of ours that Docker's command line does not have.
+OWN_FLAGS = {"build": ["progress", "secret"], "create": ["explain"], "run": ["explain"]}
+# Docker's say more there: an example, a warning that a command is an experiment.
+LONGER = {"context create"}
+
+NAMES = [*COMMANDS, *(f"{group} {name}" for group, (_, places) in GROUPS.items() for name in places)]
+
+
+def docker_help(words: list[str]) -> str:
+    """What docker says, with our name in it."""
+    shown = subprocess.run(
+        ["docker", *words, "--help"], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    ).stdout
+    named = re.sub(r"(Usage:  |[ ,]  ?|\t)docker (?=[a-z])", r"\1minidock ", shown)
+    return "\n".join(line.rstrip() for line in named.strip().splitlines())
+
+
+def without(text: str, flags: list[str]) -> str:
+    """A help without some flags, whose text may take several lines."""
+    for flag in flags:
+        text = re.sub(rf"\n +--{flag} .*(\n {{20,}}.*)*", "", text)
+    return text
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in OURS | LONGER])
+def test_help_is_dockers(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Usage, aliases, every flag with its kind, its text and its default, broken into lines at the same places."""
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run([*name.split(), "--help"]) == 0
+    shown = without(capsys.readouterr().out.rstrip(), OWN_FLAGS.get(name.split()[-1], []))
+    expected = docker_help(name.split())
+    for ours in ("Show the minidock version", "Set the current minidock context"):
+        expected = expected.replace(ours.replace("minidock", "Docker"), ours)
+    assert shown == expected.replace("Set the current minidock context", "Set the current docker context")
+
+
+@pytest.mark.parametrize("group", sorted(GROUPS))
+def test_a_group_lists_what_dockers_lists(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Every command of Docker's with its summary; what we leave out is said here."""
+    left_out = {"volume": ["update"], "context": ["export", "import", "update"]}
+    assert run([group, "--help"]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.startswith("  ")}
+    theirs = [line for line in docker_help([group]).splitlines() if line.startswith("  ")]
+    for line in theirs:
+        if line.split()[0] not in left_out.get(group, []):
+            assert rows[line.split()[0]].replace("minidock", "docker") == line.replace("minidock", "docker")
