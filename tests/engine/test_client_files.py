@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.engine.harness import tiny_archive
-from tests.peers import Dockerd, dockerd
+from tests.peers import Dockerd, dockerd, words_of_docker_28
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, words_of_docker_28]
 
 MINIDOCK = [sys.executable, "-c", "from minidock.client.main import main; main()"]
 

@@ -8,6 +8,9 @@ import subprocess
 import pytest
 
 from minidock.client.main import COMMANDS, GROUPS, run
+from tests.peers import words_of_docker_28
+
+pytestmark = words_of_docker_28
 
 OURS = {"completion", "system stop", "system dial-stdio"}
 # Flags of ours that Docker's command line does not have.

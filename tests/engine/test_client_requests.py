@@ -23,7 +23,6 @@ from minidock.client.commands.run import CREATE, RUN
 from minidock.client.flags import parse
 from minidock.client.options import request
 from minidock.errors import MinidockError
-
 from tests.peers import words_of_docker_28
 
 pytestmark = words_of_docker_28
