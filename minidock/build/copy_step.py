@@ -72,8 +72,12 @@ class CopyStep:
             except NotFound as error:
                 where = "" if origin else " in build context or excluded by .dockerignore"
                 raise InvalidInput(f"{instruction.keyword} failed: file not found{where}: {error}") from None
+            except InvalidInput as error:
+                raise InvalidInput(f"{instruction.keyword} failed: {error}") from None
             order = self._order(items)
-            told = stage.remark(f"{instruction.keyword} {self._summary(items)} in {order.destination} ")
+            chown = f"--chown={stage.expand(instruction.chown)} " if instruction.chown else ""
+            what, where = self._summary(items), stage.expand(instruction.destination)
+            told = stage.remark(f"{instruction.keyword} {chown}{what} in {where} ")
             parts = [str(order.owner), str(order.mode), str(order.parents), str(instruction.link)]
             # What is linked does not depend on what is below: it is copied into nothing.
             onto = beginning(None, stage.build.platform, None).image() if instruction.link else None
@@ -93,7 +97,7 @@ class CopyStep:
         )
 
     def _items(self, tree: Source) -> list[Item]:
-        """All that the sources name. Raises NotFound."""
+        """All that the sources name. Raises NotFound, InvalidInput."""
         items: list[Item] = []
         documents = {document.name: document for document in self._instruction.heredocs}
         for written, source in zip(self._instruction.sources, self._sources, strict=True):
@@ -107,7 +111,7 @@ class CopyStep:
         exclude = self._exclude
         kept = [item for item in items if item.is_directory or exclude is None or not exclude.excludes(item.name)]
         if not kept:
-            raise NotFound("no source files were specified")
+            raise InvalidInput("no source files were specified")
         return kept
 
     def _find(self, tree: Source, source: str) -> list[Item]:

@@ -108,7 +108,11 @@ class _Copier:
         order = self._order
         unpacked = order.unpacks and not item.is_directory and item.content is None and is_archive(item.path)
         directory, name = self._target(item, unpacked)
-        _make_directories(self._root, directory, order.owner or (0, 0))
+        owner = order.owner or (0, 0)
+        if not name:
+            # Docker gives a directory that is copied to whom one wants, but not those above it; a file's it does.
+            _make_directories(self._root, posixpath.dirname(directory), (0, 0))
+        _make_directories(self._root, directory, owner)
         tree = Extraction(self._root, directory, keep_kinds=False, owner=order.owner, own_attributes=unpacked)
         try:
             if unpacked:

@@ -56,7 +56,7 @@ def parse(text: str) -> Dockerfile:
         except InvalidInput as error:
             raise InvalidInput(f"dockerfile parse error line {statement.line}: {error}") from None
     if not found:
-        raise InvalidInput("dockerfile parse error: file with no instructions")
+        raise InvalidInput("failed to parse Dockerfile: file with no instructions")
     return Dockerfile(tuple(found), escape)
 
 
@@ -294,9 +294,11 @@ def _expose(_: str, rest: str, __: str) -> dict[str, Any]:
     return {"ports": tuple(rest.split())}
 
 
-def _volume(_: str, rest: str, __: str) -> dict[str, Any]:
+def _volume(keyword: str, rest: str, __: str) -> dict[str, Any]:
     paths = _words_or_json(rest)
-    if not all(path.strip() for path in paths) or not paths:
+    if not paths:
+        raise InvalidInput(f"{keyword} requires at least one argument")
+    if not all(path.strip() for path in paths):
         raise InvalidInput("VOLUME specified can not be an empty string")
     return {"paths": paths}
 
@@ -308,7 +310,7 @@ def _health(_: str, rest: str, __: str) -> dict[str, Any]:
             raise InvalidInput("HEALTHCHECK NONE takes no arguments")
         return {}
     if kind.upper() != "CMD":
-        raise InvalidInput(f'unknown type "{kind.upper()}" in HEALTHCHECK (try CMD)')
+        raise InvalidInput(f'Unknown type "{kind.upper()}" in HEALTHCHECK (try CMD)')
     if not command:
         raise InvalidInput("missing command after HEALTHCHECK CMD")
     return {"command": _command(command[0])}

@@ -48,8 +48,9 @@ def _change(instruction: Instruction, config: ContainerDefaults, expand: Expand)
             labels = {expand(name): expand(value) for name, value in pairs}
             return {"labels": config.labels | labels}, " ".join(f"{name}={value}" for name, value in labels.items())
         case syntax.Expose(ports=words):
-            ports = [port for word in words for text in expand(word).split() for port in _ports(text)]
-            return {"exposed_ports": config.exposed_ports | {port: {} for port in ports}}, " ".join(sorted(ports))
+            texts = [text for word in words for text in expand(word).split()]
+            ports: dict[str, Any] = {port: {} for text in texts for port in _ports(text)}
+            return {"exposed_ports": config.exposed_ports | ports}, " ".join(sorted(texts))
         case syntax.Volume(paths=words):
             paths = [expand(word) for word in words]
             return {"volumes": config.volumes | {path: {} for path in paths}}, f"[{' '.join(paths)}]"
@@ -105,7 +106,7 @@ def _ports(text: str) -> list[str]:
     first, dash, last = numbers.partition("-")
     last = last if dash else first
     if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65536):
-        raise InvalidInput(f"invalid containerPort: {text}")
+        raise InvalidInput(f"Invalid containerPort: {numbers}")
     protocol = protocol.lower() if slash else "tcp"
     if protocol not in ("tcp", "udp", "sctp"):
         raise InvalidInput(f"invalid proto: {protocol}")

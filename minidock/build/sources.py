@@ -150,7 +150,7 @@ class Source:
         for part in clean.split("/"):
             names = [longer for name in names for longer in self._step(name, part)]
         if not names:
-            raise NotFound("no source files were specified")
+            raise InvalidInput("no source files were specified")
         return [self.item(name) for name in sorted(names)]
 
     def _step(self, directory: str, part: str) -> Iterator[str]:

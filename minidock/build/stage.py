@@ -86,7 +86,7 @@ class StageBuild:
             case syntax.Workdir():
                 config, told = settings.apply(instruction, self.state.config, self.expand)
                 make = partial(self.change, partial(copying.make_directory, path=config.working_dir))
-                await in_thread(self.keep, config, self.remark(f" {told}"), make)
+                await in_thread(self.keep, config, self.remark(told), make)
             case syntax.Maintainer(value=value):
                 document = msgspec.structs.replace(self.state.document, author=self.expand(value))
                 self.state = dataclasses.replace(self.state, document=document)
@@ -118,8 +118,12 @@ class StageBuild:
         outer = self.build.plan.globals
         self.build.used_arguments |= {name for name, _ in instruction.names}
         values = stages.declared(instruction, self.variables, self.build.request.arguments, outer, self.escape)
+        # What is given from outside is not told, and changes no key by itself: the steps that use it tell of it.
+        defaults = {name: words.expand(text, self.variables, self.escape) for name, text in instruction.names if text}
+        told = " ".join(
+            name if text is None else f"{name}={defaults.get(name, '')}" for name, text in instruction.names
+        )
         self.arguments |= values
-        told = " ".join(f"{name}={values[name]}" if name in values else name for name, _ in instruction.names)
         await in_thread(self.keep, self.state.config, self.remark(f" ARG {told}"))
 
     async def _configure(self, instruction: syntax.Instruction) -> None:
@@ -129,7 +133,9 @@ class StageBuild:
         elif isinstance(instruction, syntax.Entrypoint) and not self._has_command:
             # The base image's command was written for its own entrypoint.
             config = msgspec.structs.replace(config, cmd=[])
-        await in_thread(self.keep, config, self.remark(f" {told}"))
+        # A new shell is the first to tell of itself.
+        shell = config.shell if isinstance(instruction, syntax.Shell) else None
+        await in_thread(self.keep, config, self.remark(f" {told}", shell))
 
     @property
     def variables(self) -> dict[str, str]:
@@ -145,9 +151,9 @@ class StageBuild:
         """The word that a text means here. Raises InvalidInput."""
         return words.expand(text, self.variables, self.escape)
 
-    def remark(self, text: str) -> str:
+    def remark(self, text: str, shell: list[str] | None = None) -> str:
         """How the history tells of what is no command, in the classic builder's words."""
-        return f"{' '.join(self.state.config.shell or settings.SHELL)} #(nop) {text}"
+        return f"{' '.join(shell or self.state.config.shell or settings.SHELL)} #(nop) {text}"
 
     # ------------------------------------------------------------------------------------------- the cache
 

@@ -135,7 +135,7 @@ def _groups(dockerfile: Dockerfile) -> tuple[tuple[Arg, ...], list[tuple[From, l
         elif isinstance(instruction, Arg):
             declarations.append(instruction)
         else:
-            raise InvalidInput(f"dockerfile parse error line {instruction.line}: no build stage in current context")
+            raise InvalidInput("no build stage in current context")
     if not groups:
         raise InvalidInput("no build stage in current context")
     return tuple(declarations), groups

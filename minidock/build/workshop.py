@@ -6,8 +6,9 @@ This floor knows images, but neither containers' records nor networks: whoever h
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-import shutil
+import os
 import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -19,6 +20,7 @@ from typing import Protocol, TypeVar
 from minidock.build.cache import Cache
 from minidock.build.mounts import Bound, RunMount
 from minidock.build.sources import Source
+from minidock.content.disk import remove_tree
 from minidock.images import Image, Images, Layer
 from minidock.messages import BuildEvent
 from minidock.oci.platform import Platform
@@ -94,7 +96,7 @@ class Workshop:
         for directory in (self._builds, self._memory):
             for bundle in directory.glob("*/*"):
                 self.images.snapshots.remove(bundle.name, bundle)
-            shutil.rmtree(directory, ignore_errors=True)
+            _remove(directory)
 
     @contextmanager
     def place(self) -> Iterator[tuple[Path, Path]]:
@@ -106,8 +108,8 @@ class Workshop:
         try:
             yield work, memory
         finally:
-            shutil.rmtree(memory, ignore_errors=True)
-            shutil.rmtree(work, ignore_errors=True)
+            _remove(memory)
+            _remove(work)
 
     @contextmanager
     def snapshot(self, image: Image, work: Path) -> Iterator[Path]:
@@ -118,7 +120,7 @@ class Workshop:
             yield bundle
         finally:
             self.images.snapshots.remove(bundle.name, bundle)
-            shutil.rmtree(bundle, ignore_errors=True)
+            _remove(bundle)
 
     @contextmanager
     def source(self, image: Image, work: Path) -> Iterator[Source]:
@@ -159,9 +161,19 @@ class Workshop:
         for path in self._kept.glob("*"):
             if not self._in_use[path.name]:
                 size += sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
-                shutil.rmtree(path, ignore_errors=True)
+                _remove(path)
                 gone.append(path.name)
         return gone, size
+
+
+def _remove(path: Path) -> None:
+    """Remove a directory, however deep; no error if it is not there. (shutil's own recurses.)"""
+    with contextlib.suppress(FileNotFoundError):
+        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            remove_tree(path.name, parent, parent)
+        finally:
+            os.close(parent)
 
 
 async def in_thread(function: Callable[..., Result], *arguments: object) -> Result:

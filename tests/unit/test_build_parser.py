@@ -143,14 +143,14 @@ def test_what_looks_like_json_but_is_not_is_for_the_shell() -> None:
         ("FROM a\nSHELL sh", "SHELL requires the arguments to be in JSON form"),
         ("FROM a\nONBUILD ONBUILD RUN x", "Chaining ONBUILD"),
         ("FROM a\nONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"),
-        ("FROM a\nHEALTHCHECK FOO", "unknown type"),
+        ("FROM a\nHEALTHCHECK FOO", "Unknown type"),
         ('FROM a\nVOLUME [""]', "VOLUME specified can not be an empty string"),
         ("# nothing\n", "file with no instructions"),
     ],
 )
 def test_mistakes_are_told_with_their_line(text: str, words: str) -> None:
     """Docker's words, and where."""
-    with pytest.raises(InvalidInput, match="dockerfile parse error") as caught:
+    with pytest.raises(InvalidInput, match=r"dockerfile parse error|failed to parse") as caught:
         parse(text)
     assert words in str(caught.value)
 
