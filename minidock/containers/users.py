@@ -71,6 +71,12 @@ def resolve(who: str, passwd: str, group: str) -> Identity:
     return Identity(uid, _in_range(int(entry[3])) if entry and entry[3].isdigit() else 0, tuple(supplementary), home)
 
 
+def groups_of(names: list[str], group: str) -> list[int]:
+    """The numbers of groups named in /etc/group, whose text this is. Raises :class:`InvalidInput`."""
+    entries = [fields for line in group.splitlines() if (fields := _fields(line, 4)) and fields[2].isdigit()]
+    return [_group(name, entries) for name in names]
+
+
 def _group(name: str, groups: list[list[str]]) -> int:
     number = _number(name)
     if number is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,9 @@ class Container:
     both hold the exit code.
     """
 
-    def __init__(self, record: Record, bundle: Path, state_dir: Path) -> None:
+    def __init__(self, record: Record, bundle: Path, state_dir: Path, warnings: Sequence[str] = ()) -> None:
+        self.warnings = list(warnings)
+        """What the user is told at its creation."""
         self.record = record
         self.bundle = bundle
         self.state_dir = state_dir

@@ -6,10 +6,11 @@ Nothing here touches the disk but the image that is looked up; a request that ca
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import msgspec
 
-from minidock.daemon import health, limits, restarts, spec
+from minidock.daemon import health, limits, log_drivers, restarts, spec, support
 from minidock.daemon.defaults import STOP_SIGNAL
 from minidock.daemon.signals import signal_number
 from minidock.errors import InvalidInput, NotImplementedYet
@@ -81,7 +82,7 @@ def check(config: ContainerConfig, host: HostConfig) -> None:
     health.check(config.healthcheck)
     spec.check_security(host)
     spec.user(config.user, host.group_add or [])
-    _check_missing_parts(config, host)
+    _check_missing_parts(host)
 
 
 def _check_modes(host: HostConfig) -> None:
@@ -97,15 +98,31 @@ def _check_modes(host: HostConfig) -> None:
             raise InvalidInput(f"invalid {what} mode: {mode}")
 
 
-def _check_missing_parts(config: ContainerConfig, host: HostConfig) -> None:
-    """The honest list of what of Docker's is not here yet."""
-    for is_asked, what in (
-        (bool(host.storage_opt), "--storage-opt"),
-        (bool(host.device_requests), "--gpus"),
-        (host.runtime not in ("", "minidock-runtime"), f"runtime {host.runtime!r}"),
-    ):
-        if is_asked:
-            raise NotImplementedYet(f"{what}: minidock does not have this yet")
+def _check_missing_parts(host: HostConfig) -> None:
+    """The honest list of what of Docker's is not here."""
+    if host.device_requests:
+        first = host.device_requests[0]
+        words = " ".join(f"[{' '.join(map(str, group))}]" for group in first.get("Capabilities") or [])
+        raise NotImplementedYet(
+            f'could not select device driver "{first.get("Driver") or ""}" with capabilities: [{words}]: '
+            "minidock has no --gpus, only --device"
+        )
+    if host.storage_opt:
+        raise InvalidInput("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
+
+
+def completed(host: HostConfig, log: LogConfig, runtimes: Mapping[str, object]) -> tuple[HostConfig, list[str]]:
+    """The HostConfig as ``inspect`` will show it, and warnings. ``log`` and ``runtimes`` are the daemon's own.
+
+    Raises InvalidInput, NotImplementedYet.
+    """
+    complete, warnings = support.adapted(with_defaults(host, log))
+    log_drivers.check(complete.log_config)
+    if complete.runtime not in ("minidock-runtime", *runtimes):
+        raise InvalidInput(f"unknown or invalid runtime name: {complete.runtime}")
+    if complete.runtime != "minidock-runtime":
+        raise NotImplementedYet(f"runtime {complete.runtime!r}: minidock does not have this yet")
+    return complete, warnings
 
 
 def with_defaults(host: HostConfig, log: LogConfig = LogConfig(type="json-file")) -> HostConfig:  # noqa: B008

@@ -126,4 +126,7 @@ class Engine:
         """The path of a running container's namespace. Raises NoSuchContainer, Conflict."""
         container = self.container(name)
         container.living_shim()
+        if kind == "ipc" and container.record.host.ipc_mode in ("private", "none"):
+            hint = "non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
+            raise Conflict(f"container {container.id}: {hint}")
         return f"/proc/{container.record.state.pid}/ns/{kind}"

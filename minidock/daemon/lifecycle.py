@@ -72,8 +72,7 @@ async def create(
     config.hostname = config.hostname or joining.shared_hostname(engine, request.host_config)
     config.hostname = config.hostname or spec.default_hostname(container_id, request.host_config)
     bundle = engine.bundle(container_id)
-    host = creation.with_defaults(request.host_config, engine.default_log)
-    log_drivers.check(host.log_config)
+    host, warnings = creation.completed(request.host_config, engine.default_log, engine.config.runtimes)
     networks = joining.asked(engine, request, config, host)
     links.check(engine, host)
     mounts = binds.attached(config, host, volume_use.inherited(engine, host))
@@ -99,7 +98,7 @@ async def create(
             networks=networks,
             of_build=of_build is not None,
         )
-        container = Container(record, bundle, engine.state_dir(container_id))
+        container = Container(record, bundle, engine.state_dir(container_id), warnings)
         engine.records.save(record)
     except BaseException:
         del engine.names[name]

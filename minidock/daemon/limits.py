@@ -13,7 +13,18 @@ from pathlib import Path
 from minidock.daemon.defaults import ALL_DEVICES, DEVICE_RULES, MINIMUM_MEMORY
 from minidock.errors import InvalidInput
 from minidock.messages import DeviceMapping, HostConfig, Ulimit
-from minidock.oci.runtime import BlockIO, Cpu, Device, DeviceRule, Memory, Pids, Resources, Rlimit
+from minidock.oci.runtime import (
+    BlockIO,
+    Cpu,
+    Device,
+    DeviceRule,
+    Memory,
+    Pids,
+    Resources,
+    Rlimit,
+    ThrottleDevice,
+    WeightDevice,
+)
 
 CPU_PERIOD = 100_000
 """Microseconds: CFS's own default, and Docker's for --cpus."""
@@ -34,6 +45,9 @@ def check(host: HostConfig, is_update: bool = False) -> None:
         raise InvalidInput("SHM size can not be less than 0")
     for ulimit in host.ulimits or []:
         rlimit(ulimit)
+    _block_io(host)
+    for text in host.device_cgroup_rules or []:
+        _rule(text)
 
 
 def _check_memory(host: HostConfig, is_update: bool) -> None:
@@ -98,7 +112,7 @@ def resources(host: HostConfig, devices: list[Device]) -> Resources:
         memory=_memory(host),
         cpu=_cpu(host),
         pids=Pids(host.pids_limit) if host.pids_limit and host.pids_limit > 0 else None,
-        block_io=BlockIO(weight=host.blkio_weight) if host.blkio_weight else None,
+        block_io=_block_io(host),
     )
 
 
@@ -113,6 +127,34 @@ def _memory(host: HostConfig) -> Memory | None:
         swappiness=swappiness,
         disable_oom_killer=bool(host.oom_kill_disable),
     )
+
+
+def _block_io(host: HostConfig) -> BlockIO | None:
+    """Weights and rates of block devices. Raises InvalidInput for a path that is none."""
+    weights = [
+        WeightDevice(*_block_device(item.path), item.weight) for item in host.blkio_weight_device or [] if item.weight
+    ]
+    rates = (
+        [ThrottleDevice(*_block_device(item.path), item.rate) for item in asked or []]
+        for asked in (
+            host.blkio_device_read_bps,
+            host.blkio_device_write_bps,
+            host.blkio_device_read_iops,
+            host.blkio_device_write_iops,
+        )
+    )
+    found = BlockIO(host.blkio_weight or None, weights, *rates)
+    return found if found != BlockIO() else None
+
+
+def _block_device(path: str) -> tuple[int, int]:
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"stat {path}: {getattr(error, 'strerror', None) or 'invalid path'}".lower()) from None
+    if not stat.S_ISBLK(status.st_mode):
+        raise InvalidInput(f"{path} is not a block device")
+    return os.major(status.st_rdev), os.minor(status.st_rdev)
 
 
 def _cpu(host: HostConfig) -> Cpu | None:

@@ -20,6 +20,7 @@ from minidock.kernel import capabilities as powers
 from minidock.kernel import cgroups
 from minidock.messages import HostConfig
 from minidock.oci.runtime import (
+    MAX_ID,
     OCI_VERSION,
     CapabilitySets,
     ConsoleSize,
@@ -49,7 +50,7 @@ def build(record: Record, root: Mount, bundle: Path, namespace_of: NamespaceOf) 
         process=process(record, record.args),
         hostname="" if host.uts_mode == "host" else record.config.hostname,
         domainname="" if host.uts_mode == "host" else record.config.domainname,
-        mounts=_mounts(record, root, bundle),
+        mounts=_mounts(record, root, bundle, namespace_of),
         annotations=(host.annotations or {}) | ({INIT_ANNOTATION: "true"} if host.init else {}),
         linux=Linux(
             namespaces=_namespaces(host, namespace_of),
@@ -98,11 +99,12 @@ def process(record: Record, args: list[str]) -> Process:
 
 
 def user(name: str, groups: list[str]) -> User:
-    """Who the program is: a name or a number, resolved by init in the container's own files. Nobody said is root."""
-    unknown = [group for group in groups if not group.isdecimal()]
-    if unknown:
-        raise InvalidInput(f"group {unknown[0]!r}: --group-add takes numbers only")
-    return User(username=name or "0", additional_gids=[int(group) for group in groups])
+    """Who the program is: names or numbers, resolved by init in the container's own files. Nobody said is root."""
+    numbers = [int(group) for group in groups if group.isdecimal()]
+    if wrong := [number for number in numbers if number > MAX_ID]:
+        raise InvalidInput(f"uids and gids must be in range 0-{MAX_ID}, not {wrong[0]}")
+    names = [group for group in groups if not group.isdecimal()]
+    return User(username=name or "0", additional_gids=numbers, additional_groups=names)
 
 
 def environment(record: Record) -> list[str]:
@@ -196,7 +198,7 @@ def _namespaces(host: HostConfig, namespace_of: NamespaceOf) -> list[Namespace]:
     return wanted
 
 
-def _mounts(record: Record, root: Mount, bundle: Path) -> list[Mount]:
+def _mounts(record: Record, root: Mount, bundle: Path, namespace_of: NamespaceOf) -> list[Mount]:
     host = record.host
     own = {item.destination for item in record.mounts}
     writable = ["ro"] if not host.privileged else []
@@ -206,7 +208,7 @@ def _mounts(record: Record, root: Mount, bundle: Path) -> list[Mount]:
         defaults.DEVPTS,
         _with(defaults.SYSFS, writable),
         _with(defaults.CGROUP, writable),
-        *_ipc_mounts(host),
+        *_ipc_mounts(host, namespace_of),
     ]
     names = [Mount(f"/etc/{name}", "bind", str(bundle / name), ["rbind", "rprivate"]) for name in NET_FILES]
     # What the user mounts at the same place wins, as with Docker.
@@ -224,11 +226,17 @@ def _with(mount: Mount, read_only: list[str]) -> Mount:
     return Mount(mount.destination, mount.type, mount.source, options)
 
 
-def _ipc_mounts(host: HostConfig) -> list[Mount]:
+def _ipc_mounts(host: HostConfig, namespace_of: NamespaceOf) -> list[Mount]:
+    """What belongs to an IPC namespace but is a file system: message queues, and the shared memory of shm_open(3)."""
     if host.ipc_mode == "host":
         # Not every host has them mounted.
         shared = [path for path in ("/dev/mqueue", "/dev/shm") if Path(path).is_dir()]
         return [Mount(path, "bind", path, ["rbind", "rprivate"]) for path in shared]
+    if host.ipc_mode == "none":
+        return [defaults.MQUEUE]
+    if host.ipc_mode.startswith("container:"):
+        other = Path(namespace_of(host.ipc_mode.removeprefix("container:"), "ipc")).parent.parent
+        return [defaults.MQUEUE, Mount("/dev/shm", "bind", f"{other}/root/dev/shm", ["bind", "rprivate"])]
     return [defaults.MQUEUE, defaults.shm(host.shm_size or defaults.SHM_SIZE)]
 
 

@@ -83,6 +83,20 @@ class DeviceMapping(Message):
     cgroup_permissions: str = ""
 
 
+class WeightDevice(Message):
+    """A block device's share, 10 to 1000."""
+
+    path: str = ""
+    weight: int = 0
+
+
+class ThrottleDevice(Message):
+    """A block device's limit, in bytes or operations a second."""
+
+    path: str = ""
+    rate: int = 0
+
+
 class Ulimit(Message):
     """A resource limit (setrlimit(2)); -1 is unlimited."""
 
@@ -182,11 +196,11 @@ class HostConfig(Message):
     nano_cpus: int = 0
     cgroup_parent: str = ""
     blkio_weight: int = 0
-    blkio_weight_device: list[dict[str, Any]] | None = None
-    blkio_device_read_bps: list[dict[str, Any]] | None = None
-    blkio_device_write_bps: list[dict[str, Any]] | None = None
-    blkio_device_read_iops: list[dict[str, Any]] | None = field(default=None, name="BlkioDeviceReadIOps")
-    blkio_device_write_iops: list[dict[str, Any]] | None = field(default=None, name="BlkioDeviceWriteIOps")
+    blkio_weight_device: list[WeightDevice] | None = None
+    blkio_device_read_bps: list[ThrottleDevice] | None = None
+    blkio_device_write_bps: list[ThrottleDevice] | None = None
+    blkio_device_read_iops: list[ThrottleDevice] | None = field(default=None, name="BlkioDeviceReadIOps")
+    blkio_device_write_iops: list[ThrottleDevice] | None = field(default=None, name="BlkioDeviceWriteIOps")
     cpu_period: int = 0
     cpu_quota: int = 0
     cpu_realtime_period: int = 0

@@ -36,13 +36,15 @@ class Root(Document, frozen=True):
 
 
 class User(Document, frozen=True):
-    """Who the process is. ``username`` (``name:group``) is minidock's: it is resolved in the container's own files."""
+    """Who the process is. ``username`` (``name:group``) and the names of further groups are minidock's: they are
+    resolved in the container's own files."""
 
     uid: int = 0
     gid: int = 0
     umask: int | None = None
     additional_gids: list[int] = []
     username: str = ""
+    additional_groups: list[str] = []
 
 
 class ConsoleSize(Document, frozen=True):

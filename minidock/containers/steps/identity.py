@@ -29,7 +29,8 @@ class FindUser(Step, frozen=True):
         if self.user.username:
             group = users.read_bounded("/etc/group")
             found = users.resolve(self.user.username, passwd, group)
-            extra = tuple(gid for gid in self.user.additional_gids if gid not in found.groups)
+            asked = [*self.user.additional_gids, *users.groups_of(self.user.additional_groups, group)]
+            extra = tuple(dict.fromkeys(gid for gid in asked if gid not in found.groups))
             context.uid, context.gid, context.groups = found.uid, found.gid, found.groups + extra
         else:
             found = users.resolve(str(self.user.uid), passwd, "")

@@ -223,12 +223,37 @@ def refuse_procfs_replacement(context: Context, destination: str, source: str) -
         os.close(descriptor)
 
 
+_OF_A_PROCESS = re.compile(r"/proc/(\d+)/root(/.+)")
+
+
+def _clone_theirs(pid: int, path: str, recursive: bool) -> int:
+    """A copy of a mount that only the process ``pid`` has: the shared memory of another container, say.
+
+    The path under /proc leads there, but a mount of another mount namespace cannot be copied. So we go there, and come
+    back with the copy, which belongs to no namespace until it is mounted.
+    """
+    names = ("/proc/self/ns/mnt", f"/proc/{pid}/ns/mnt", ".")
+    home, theirs, here = opened = [os.open(name, os.O_RDONLY | os.O_CLOEXEC) for name in names]
+    try:
+        syscalls.setns(theirs, syscalls.CLONE_NEWNS)
+        try:
+            return syscalls.open_tree(syscalls.AT_FDCWD, path, clone=True, recursive=recursive)
+        finally:
+            syscalls.setns(home, syscalls.CLONE_NEWNS)
+            os.fchdir(here)
+    finally:
+        for each in opened:
+            os.close(each)
+
+
 def clone_tree(source: str, recursive: bool, subpath: str = "") -> int:
     """A detached copy of the mount at ``source``, or of what is at ``subpath`` in it, whatever links are on the way.
 
     Raises :class:`InvalidSpec` when there is nothing.
     """
     try:
+        if not subpath and (theirs := _OF_A_PROCESS.fullmatch(source)):
+            return _clone_theirs(int(theirs[1]), theirs[2], recursive)
         if not subpath:
             return syscalls.open_tree(syscalls.AT_FDCWD, source, clone=True, recursive=recursive)
         top = syscalls.openat(syscalls.AT_FDCWD, source, os.O_PATH | os.O_DIRECTORY)

@@ -24,7 +24,7 @@ async def create(engine: Engine, request: web.Request) -> web.Response:
     wanted = messages.decode(await request.read(), messages.ContainerCreate)
     explain = parameters.boolean(request, "explain")
     container = await lifecycle.create(engine, wanted, request.query.get("name", ""), explain)
-    return answers.document(messages.ContainerCreated(id=container.id), 201)
+    return answers.document(messages.ContainerCreated(id=container.id, warnings=container.warnings), 201)
 
 
 async def start(engine: Engine, request: web.Request) -> web.Response:

@@ -1,0 +1,65 @@
+"""What this machine's kernel cannot limit is left out, with a warning: as dockerd does, so that one command line works
+everywhere. The texts are Docker's (moby, ``daemon/daemon_unix.go``, verifyPlatformContainerResources).
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from minidock.errors import InvalidInput
+from minidock.kernel import cgroups
+from minidock.messages import HostConfig
+
+NO_LIMIT = HostConfig()
+
+
+def adapted(host: HostConfig) -> tuple[HostConfig, list[str]]:
+    """The HostConfig without what this host has no controller for, and the warnings.
+
+    Raises InvalidInput for real-time scheduling, which nobody would want to be left out silently.
+    """
+    layout = cgroups.detect()
+    if (host.cpu_realtime_period or host.cpu_realtime_runtime) and not _has(layout, "cpu", "cpu.rt_runtime_us"):
+        raise InvalidInput("Your kernel does not support CPU real-time scheduler")
+    if host.cpu_realtime_period and host.cpu_realtime_runtime > host.cpu_realtime_period:
+        raise InvalidInput("cpu real-time runtime cannot be higher than cpu real-time period")
+    warnings = []
+    for is_there, fields, text in _features(layout):
+        asked = [name for name in fields if getattr(host, name) not in (getattr(NO_LIMIT, name), -1, 0, False)]
+        if asked and not is_there:
+            host = msgspec.structs.replace(host, **{name: getattr(NO_LIMIT, name) for name in asked})
+            warnings.append(f"Your kernel does not support {text}")
+    return host, warnings
+
+
+def _features(layout: cgroups.Layout) -> list[tuple[bool, tuple[str, ...], str]]:
+    """Is it there, the fields that need it, the warning."""
+    is_v1 = layout.kind != "v2"
+    # The root group has no weight of its own; that the scheduler BFQ is there, its counters tell.
+    has_weight = not is_v1 or any(_has(layout, "blkio", name) for name in ("blkio.bfq.io_serviced", "blkio.weight"))
+    no_swap = "swap limit capabilities or the cgroup is not mounted. Memory limited without swap."
+    return [
+        (not is_v1 or _has(layout, "memory", "memory.memsw.limit_in_bytes"), ("memory_swap",), no_swap),
+        (
+            _has(layout, "memory", "memory.swappiness"),
+            ("memory_swappiness",),
+            "memory swappiness capabilities, or the cgroup is not mounted. Memory swappiness discarded.",
+        ),
+        (is_v1, ("oom_kill_disable",), "OomKillDisable. OomKillDisable discarded."),
+        (
+            has_weight,
+            ("blkio_weight",),
+            "Block I/O weight or the cgroup is not mounted. Weight discarded.",
+        ),
+        (has_weight, ("blkio_weight_device",), "Block I/O weight_device or the cgroup is not mounted. Discarded."),
+        (
+            "pids" not in layout.missing,
+            ("pids_limit",),
+            "PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded.",
+        ),
+    ]
+
+
+def _has(layout: cgroups.Layout, controller: str, file: str) -> bool:
+    mount = layout.v1.get(controller)
+    return mount is not None and (mount / file).exists()
