@@ -23,6 +23,7 @@
     │   └── NoSuchExec
     ├── Conflict                  409   the name is taken, the container runs, the image is in use
     ├── NotModified               304   nothing to do: it is already so
+    ├── Unavailable               503   this engine is not what is asked for: a manager of a swarm
     ├── SystemCallFailed          500   which call, on what, and what the kernel answered
     ├── KernelFeatureMissing      500   this machine's kernel (or its set-up) lacks something, and how to get it
     ├── ShimGone                  500   the process that looked after a container does not live any more
@@ -177,6 +178,12 @@ class NotModified(MinidockError):
 
     http_status = 304
     exit_code = 0
+
+
+class Unavailable(MinidockError):
+    """This engine is not what was asked for (a manager of a swarm)."""
+
+    http_status = 503
 
 
 class SystemCallFailed(MinidockError, OSError):

@@ -37,6 +37,11 @@ class Config:
     registry_mirrors: list[str] = field(default_factory=list)
     trusted_realms: list[str] = field(default_factory=list)
     live_restore: bool = False
+    tlsverify: bool = False
+    tlscacert: str = ""
+    tlscert: str = ""
+    tlskey: str = ""
+    insecure_tcp_without_authentication: bool = False
     log_driver: str = "json-file"
     log_opts: dict[str, Any] = field(default_factory=dict)
     runtimes: dict[str, Any] = field(default_factory=dict)
@@ -67,7 +72,7 @@ def load(arguments: list[str] | None = None) -> Config:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minidockd", description="The minidock daemon.", allow_abbrev=False)
     add = parser.add_argument
-    add("-H", "--host", dest="hosts", action="append", metavar="URL", help="unix://PATH or tcp://127.0.0.1:PORT")
+    add("-H", "--host", dest="hosts", action="append", metavar="URL", help="unix://PATH or tcp://ADDRESS:PORT")
     add("--data-root", metavar="DIR", help="images, containers and records (/var/lib/minidock)")
     add("--exec-root", metavar="DIR", help="running state (/run/minidock)")
     add("-l", "--log-level", choices=LOG_LEVELS)
@@ -81,6 +86,12 @@ def _parser() -> argparse.ArgumentParser:
     realms = "a registry's token server on another host, which may see the registry's passwords"
     add("--trusted-realm", dest="trusted_realms", action="append", metavar="HOST[:PORT]", help=realms)
     add("--live-restore", action="store_const", const=True, help="stopping the daemon leaves containers running")
+    add("--tlsverify", action="store_const", const=True, help="TLS on every tcp:// host, and clients show certificates")
+    add("--tlscacert", metavar="FILE", help="who must have signed the clients' certificates")
+    add("--tlscert", metavar="FILE", help="the daemon's own certificate")
+    add("--tlskey", metavar="FILE", help="and its key")
+    insecure = "listen on any tcp:// address: whoever reaches it is root on this machine"
+    add("--insecure-tcp-without-authentication", action="store_const", const=True, help=insecure)
     add("--log-driver", metavar="NAME", help="where output is kept unless a container says otherwise (json-file)")
     add("--log-opt", dest="log_opts", action="append", metavar="KEY=VALUE", help="an option of that log driver")
     add("--config-file", type=Path, metavar="FILE", help=f"a JSON file with the same names ({DEFAULT_CONFIG_FILE})")
@@ -132,7 +143,9 @@ def _option(name: str) -> str:
 
 def _check(config: Config) -> None:
     for host in config.hosts:
-        parse_host(host)
+        check_host(config, host)
+    if config.tlsverify and not (config.tlscacert and config.tlscert and config.tlskey):
+        raise InvalidInput("--tlsverify needs --tlscacert, --tlscert and --tlskey")
     for name, value in config.log_opts.items():
         if not isinstance(value, str):
             raise InvalidInput(f"log-opts: {name} must be a string")
@@ -147,22 +160,30 @@ def _check(config: Config) -> None:
         raise InvalidInput(f"bip {config.bip!r}: {error}") from None
 
 
-def parse_host(host: str) -> Path | tuple[str, int]:
-    """Where to listen: a unix socket's path, or a loopback address and a port.
+def check_host(config: Config, host: str) -> None:
+    """Whoever reaches the API is root on this machine: clients on other machines have to show who they are.
 
-    The API is root on this machine for whoever reaches it, so any other address is refused (until there is TLS).
+    Raises InvalidInput.
     """
+    place = parse_host(host)
+    if isinstance(place, Path) or ipaddress.ip_address(place[0]).is_loopback:
+        return
+    if not config.tlsverify and not config.insecure_tcp_without_authentication:
+        raise InvalidInput(
+            f"host {host!r} would give root on this machine to whoever can reach it: use unix://, tcp://127.0.0.1, "
+            "or --tlsverify with --tlscacert, --tlscert and --tlskey (or --insecure-tcp-without-authentication)"
+        )
+
+
+def parse_host(host: str) -> Path | tuple[str, int]:
+    """Where to listen: a unix socket's path, or an address and a port (2375). Raises InvalidInput."""
     url = urlsplit(host)
     if url.scheme == "unix" and url.path and not url.netloc:
         return Path(url.path)
     if url.scheme != "tcp" or not url.hostname:
-        raise InvalidInput(f"host {host!r} is neither unix:///PATH nor tcp://127.0.0.1:PORT")
+        raise InvalidInput(f"host {host!r} is neither unix:///PATH nor tcp://ADDRESS:PORT")
     try:
         address, port = ipaddress.ip_address(url.hostname.replace("localhost", "127.0.0.1")), url.port
     except ValueError:
         raise InvalidInput(f"host {host!r}: not an address and a port") from None
-    if not address.is_loopback:
-        raise InvalidInput(
-            f"host {host!r} would give root on this machine to whoever can reach it: use unix:// or tcp://127.0.0.1"
-        )
-    return str(address), port or 2375
+    return str(address), 2375 if port is None else port

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidock.daemon.config import load, parse_host
+from minidock.daemon.config import Config, check_host, load, parse_host
 from minidock.errors import InvalidInput
 
 
@@ -68,10 +68,11 @@ def test_only_loopback_is_listened_on(address: object) -> None:
     """Whoever reaches the API is root: any other address is refused, in whatever form it comes."""
     host = f"[{address}]" if ":" in str(address) else str(address)
     if getattr(address, "is_loopback", False):
+        check_host(Config(), f"tcp://{host}:1")
         assert parse_host(f"tcp://{host}:1") == (str(address), 1)
     else:
         with pytest.raises(InvalidInput, match="would give root"):
-            parse_host(f"tcp://{host}:1")
+            check_host(Config(), f"tcp://{host}:1")
 
 
 @pytest.mark.parametrize("host", ["", "x", "unix://", "unix://host/x", "http://127.0.0.1", "tcp://", "tcp://example.com:1",

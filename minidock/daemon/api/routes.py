@@ -24,6 +24,7 @@ from minidock.daemon.api import (
     streams,
     system,
     volumes,
+    websocket,
 )
 from minidock.daemon.engine import Engine
 
@@ -72,6 +73,7 @@ ROUTES = (
     Route("GET", "/containers/{name}/export", copying.export),
     Route("GET", "/containers/{name}/logs", streams.logs, UNTIL_CLIENT_GOES),
     Route("POST", "/containers/{name}/attach", streams.attach, UNTIL_CLIENT_GOES),
+    Route("GET", "/containers/{name}/attach/ws", websocket.attach, UNTIL_CLIENT_GOES),
     #
     Route("POST", "/containers/{name}/exec", execs.create),
     Route("POST", "/exec/{id}/start", execs.start, UNTIL_CLIENT_GOES),
@@ -116,18 +118,5 @@ ROUTES = (
 # What Docker has and minidock has not, by name: 501 says so, where 404 would look like a client's mistake.
 MISSING = (
     ("GET", "/containers/{name}/changes", "docker diff"),
-    ("GET", "/containers/{name}/attach/ws", "attaching over a web socket"),
-    ("GET", "/containers/{name}/checkpoints", "checkpoints"),
-    ("POST", "/containers/{name}/checkpoints", "checkpoints"),
-    ("POST", "/session", "buildkit"),
-    ("POST", "/grpc", "buildkit"),
     ("GET", "/system/df", "docker system df"),
-    ("GET", "/plugins", "plugins"),
-    ("GET", "/swarm", "swarm"),
-    ("POST", "/swarm/init", "swarm"),
-    ("GET", "/nodes", "swarm"),
-    ("GET", "/services", "swarm"),
-    ("GET", "/tasks", "swarm"),
-    ("GET", "/secrets", "swarm"),
-    ("GET", "/configs", "swarm"),
 )

@@ -14,12 +14,12 @@ from pathlib import Path
 from aiohttp import web
 
 from minidock import messages
-from minidock.daemon.api import answers, parameters
+from minidock.daemon.api import absent, answers, parameters, tls
 from minidock.daemon.api.routes import MISSING, ROUTES, Route
 from minidock.daemon.config import Config, parse_host
 from minidock.daemon.description import ENGINE_VERSION
 from minidock.daemon.engine import Engine
-from minidock.errors import InvalidInput, MinidockError, NotImplementedYet, NotModified
+from minidock.errors import InvalidInput, MinidockError, NotModified
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,9 @@ def application(engine: Engine) -> web.Application:
     for route in ROUTES:
         _add(app, route.method, route.path, _bound(engine, route))
     for method, path, what in MISSING:
-        _add(app, method, path, _missing(what))
+        _add(app, method, path, absent.missing(what))
+    for method, path, handler in absent.routes():
+        _add(app, method, path, handler)
     app.on_response_prepare.append(_name_ourselves)
     return app
 
@@ -57,13 +59,6 @@ def _bound(engine: Engine, route: Route) -> Handler:
             return await route.handler(engine, request)
         # aiohttp cancels a handler whose client is gone. A stream should end then; a change should not stop half-way.
         return await asyncio.shield(asyncio.ensure_future(route.handler(engine, request)))
-
-    return handle
-
-
-def _missing(what: str) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        raise NotImplementedYet(f"{what}: minidock does not have this yet")
 
     return handle
 
@@ -125,14 +120,20 @@ async def listen(engine: Engine, config: Config) -> web.AppRunner:
         application(engine), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS
     )
     await runner.setup()
+    secure = tls.context(config) if config.tlsverify else None
     for host in config.hosts:
         place = parse_host(host)
         try:
             opened = _unix_socket(place, config.group) if isinstance(place, Path) else _tcp_socket(*place)
         except OSError as error:
             raise InvalidInput(f"cannot listen on {host}: {error.strerror}") from None
-        await web.SockSite(runner, opened, backlog=1024).start()
+        if secure is not None and not isinstance(place, Path):
+            await tls.TlsSite(runner, opened, secure).start()
+        else:
+            await web.SockSite(runner, opened, backlog=1024).start()
         log.info("listening on %s", host)
+    if config.insecure_tcp_without_authentication:
+        log.warning("%s: whoever reaches it is root on this machine", ", ".join(config.hosts))
     return runner
 
 

@@ -26,7 +26,7 @@ BATCH = 64 * 1024
 async def attach(engine: Engine, request: web.Request) -> web.StreamResponse:
     """``POST /containers/ID/attach?stream=&logs=&stdin=&stdout=&stderr=&detachKeys=``."""
     container = engine.container(request.match_info["name"])
-    _check_attachable(container)
+    check_attachable(container)
     streams = Streams(*(parameters.boolean(request, name) for name in ("stdin", "stdout", "stderr")))
     tty = container.record.config.tty
     keys = hijack.DetachKeys(request.query.get("detachKeys") or hijack.DEFAULT_DETACH_KEYS)
@@ -34,7 +34,7 @@ async def attach(engine: Engine, request: web.Request) -> web.StreamResponse:
         engine.tell(container, "attach")
         if parameters.boolean(request, "logs") and container.log is not None:
             chosen = logread.Selection(stdout=streams.stdout, stderr=streams.stderr)
-            async for data in _render(_read(container.log, chosen), tty):
+            async for data in render(read(container.log, chosen), tty):
                 client[1].write(data)
         if parameters.boolean(request, "stream"):
             try:
@@ -48,7 +48,7 @@ async def attach(engine: Engine, request: web.Request) -> web.StreamResponse:
     return hijack.Finished()
 
 
-def _check_attachable(container: Container) -> None:
+def check_attachable(container: Container) -> None:
     """Who attaches before the first start waits for it; these two would wait for something else. Raises Conflict."""
     status = container.record.state.status
     if status == "paused":
@@ -68,11 +68,11 @@ async def logs(engine: Engine, request: web.Request) -> web.StreamResponse:
         raise InvalidInput("Bad parameters: you must choose at least one stream")
     tty = container.record.config.tty
     follow = parameters.boolean(request, "follow") and container.record.running
-    entries = logread.follow(log, chosen, container.next_exit) if follow else _read(log, chosen)
+    entries = logread.follow(log, chosen, container.next_exit) if follow else read(log, chosen)
     framed = not tty and parameters.version(request) >= (1, 42)
     response = await answers.begin(request, hijack.FRAMED if framed else hijack.RAW)
     timestamps, details = parameters.boolean(request, "timestamps"), parameters.boolean(request, "details")
-    async for data in _render(entries, tty, timestamps, details):
+    async for data in render(entries, tty, timestamps, details):
         await response.write(data)
     await response.write_eof()
     return response
@@ -89,7 +89,7 @@ def _selection(request: web.Request) -> logread.Selection:
     )
 
 
-async def _read(log: Path, chosen: logread.Selection) -> AsyncIterator[logread.Entry]:
+async def read(log: Path, chosen: logread.Selection) -> AsyncIterator[logread.Entry]:
     """The entries that are there, without keeping everybody else waiting while a large log is read."""
     breath = time.monotonic()
     for entry in logread.read(log, chosen):
@@ -99,7 +99,7 @@ async def _read(log: Path, chosen: logread.Selection) -> AsyncIterator[logread.E
             breath = time.monotonic()
 
 
-async def _render(
+async def render(
     entries: AsyncIterator[logread.Entry], tty: bool, timestamps: bool = False, details: bool = False
 ) -> AsyncIterator[bytes]:
     """Entries as the client reads them: framed unless there is a terminal, each with its time and what
