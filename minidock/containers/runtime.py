@@ -78,6 +78,23 @@ def create(
     return Created(context.child, relays[0].console)
 
 
+def create_by(program: str, bundle: Path, state_dir: Path, container_id: str, stdio: Stdio | None) -> Created:
+    """The same by another runtime, whose executable file this is. All else here then asks that one."""
+    from minidock.containers import foreign
+
+    spec = load(bundle)
+    _make_state_dir(state_dir)
+    try:
+        return Created(*foreign.create(program, spec, bundle.absolute(), state_dir, container_id, _numbers(stdio)))
+    except BaseException:
+        states.remove(state_dir)
+        raise
+
+
+def _numbers(stdio: Stdio | None) -> tuple[int, int, int]:
+    return (stdio.stdin, stdio.stdout, stdio.stderr) if stdio is not None else (0, 1, 2)
+
+
 def start(state_dir: Path) -> None:
     """Let init execute the user's program; returns once it has.
 
@@ -85,6 +102,11 @@ def start(state_dir: Path) -> None:
     :class:`ProgramNotExecutable`.
     """
     record = states.read(state_dir)
+    if record.runtime:
+        from minidock.containers import foreign
+
+        foreign.start(record, state_dir)
+        return
     now = states.status(state_dir, record)
     if now != "created":
         raise Conflict(f"cannot start a container that has {'stopped' if now == 'stopped' else 'started'}")
@@ -108,6 +130,10 @@ def execute(state_dir: Path, process: oci.Process, stdio: Stdio | None = None) -
     """
     oci.validate_process(process)
     record = states.read(state_dir)
+    if record.runtime:
+        from minidock.containers import foreign
+
+        return Running(*foreign.execute(record, state_dir, process, _numbers(stdio)))
     with _pidfd(record) as pidfd:
         if pidfd is None or states.status(state_dir, record) != "running":
             raise Conflict(f"container {record.id} is not running")
@@ -128,6 +154,11 @@ def execute(state_dir: Path, process: oci.Process, stdio: Stdio | None = None) -
 def kill(state_dir: Path, signal: int, everyone: bool = False) -> None:
     """Send a signal to init, or to every process of the container. Raises :class:`Conflict` when it has stopped."""
     record = states.read(state_dir)
+    if record.runtime:
+        from minidock.containers import foreign
+
+        foreign.kill(record, state_dir, signal, everyone)
+        return
     with _pidfd(record) as pidfd:
         if pidfd is None:
             raise Conflict(f"container {record.id} is not running")
@@ -163,6 +194,10 @@ def delete(state_dir: Path, force: bool = False) -> None:
         return
     if states.status(state_dir, record) != "stopped" and not force:
         raise Conflict(f"container {record.id} is not stopped: stop it before you delete it, or use force")
+    if record.runtime:
+        from minidock.containers import foreign
+
+        foreign.delete(record, state_dir)
     # In a shared pid namespace others may live on when init has ended.
     cgroup = cgroups.at(record.cgroup)
     if cgroup.exists:

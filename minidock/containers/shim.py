@@ -166,7 +166,10 @@ class Shim:
         request = self.request
 
         def work() -> tuple[object, list[int]]:
-            made = runtime.create(self.bundle, self.state_dir, request.id, stdio, request.explain)
+            if request.runtime:
+                made = runtime.create_by(request.runtime, self.bundle, self.state_dir, request.id, stdio)
+            else:
+                made = runtime.create(self.bundle, self.state_dir, request.id, stdio, request.explain)
             record = state.read(self.state_dir)
             facts = (made.pid, record.cgroup, _has_own_pids(record.spec), bool(record.spec.hooks.poststart))
             return facts, _descriptors(made.console)
@@ -258,7 +261,7 @@ class Shim:
         if self.started_ns:
             raise Conflict("the container is running already")
         try:
-            if self.has_hooks:
+            if self.has_hooks or self.request.runtime:
                 _do_apart(runtime.start, self.state_dir)
             else:
                 runtime.open_gate(self.state_dir)  # opening two files costs less than a process

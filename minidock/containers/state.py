@@ -34,6 +34,8 @@ class Record(msgspec.Struct, frozen=True):
     explain: bool
     spec: oci.Spec
     """The spec as it was at create: later edits of config.json have no effect."""
+    runtime: str = ""
+    """The program that made the container; empty when it was we (see :mod:`minidock.containers.foreign`)."""
 
 
 def start_time(pid: int) -> int | None:

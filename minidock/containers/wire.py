@@ -42,7 +42,8 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     """A container to be created: everything that its shim has to know.
 
     ``log`` is the file for its output, or None for no log. ``open_stdin`` keeps its standard input open even while
-    nobody is attached; ``stdin_once`` closes it when the first client that was attached to it is done.
+    nobody is attached; ``stdin_once`` closes it when the first client that was attached to it is done. ``runtime`` is
+    another OCI runtime's executable file, or empty for our own.
     """
 
     id: str
@@ -54,6 +55,7 @@ class LaunchRequest(msgspec.Struct, frozen=True, kw_only=True):
     open_stdin: bool = False
     stdin_once: bool = False
     explain: bool = False
+    runtime: str = ""
 
 
 class Streams(msgspec.Struct, frozen=True):

@@ -6,6 +6,7 @@ Nothing here touches the disk but the image that is looked up; a request that ca
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
 
 import msgspec
@@ -16,6 +17,10 @@ from minidock.daemon.signals import signal_number
 from minidock.errors import InvalidInput, NotImplementedYet
 from minidock.messages import ContainerConfig, ContainerCreate, HostConfig, LogConfig
 from minidock.oci.image import ContainerDefaults
+
+OWN_RUNTIME = "minidock-runtime"
+Runtimes = Mapping[str, Mapping[str, str]]
+"""Other OCI runtimes, as daemon.json names them: ``{"crun": {"path": "/usr/bin/crun"}}``."""
 
 _HOSTNAME = re.compile(r"[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?")
 
@@ -111,18 +116,29 @@ def _check_missing_parts(host: HostConfig) -> None:
         raise InvalidInput("--storage-opt is supported only for overlay over xfs with 'pquota' mount option")
 
 
-def completed(host: HostConfig, log: LogConfig, runtimes: Mapping[str, object]) -> tuple[HostConfig, list[str]]:
+def completed(
+    host: HostConfig, log: LogConfig, runtimes: Mapping[str, Mapping[str, str]]
+) -> tuple[HostConfig, list[str]]:
     """The HostConfig as ``inspect`` will show it, and warnings. ``log`` and ``runtimes`` are the daemon's own.
 
     Raises InvalidInput, NotImplementedYet.
     """
     complete, warnings = support.adapted(with_defaults(host, log))
     log_drivers.check(complete.log_config)
-    if complete.runtime not in ("minidock-runtime", *runtimes):
-        raise InvalidInput(f"unknown or invalid runtime name: {complete.runtime}")
-    if complete.runtime != "minidock-runtime":
-        raise NotImplementedYet(f"runtime {complete.runtime!r}: minidock does not have this yet")
+    runtime_program(complete.runtime, runtimes)
     return complete, warnings
+
+
+def runtime_program(name: str, runtimes: Runtimes) -> str:
+    """The executable file of another OCI runtime, or nothing for our own. Raises InvalidInput."""
+    if name in ("", OWN_RUNTIME):
+        return ""
+    if name not in runtimes:
+        raise InvalidInput(f"unknown or invalid runtime name: {name}")
+    found = shutil.which(runtimes[name]["path"])
+    if found is None:
+        raise InvalidInput(f"runtime {name}: there is no program {runtimes[name]['path']}")
+    return found
 
 
 def with_defaults(host: HostConfig, log: LogConfig = LogConfig(type="json-file")) -> HostConfig:  # noqa: B008
@@ -136,7 +152,7 @@ def with_defaults(host: HostConfig, log: LogConfig = LogConfig(type="json-file")
         log_config=log,
         network_mode="bridge" if host.network_mode in ("", "default") else host.network_mode,
         ipc_mode=host.ipc_mode or "private",
-        runtime=host.runtime or "minidock-runtime",
+        runtime=host.runtime or OWN_RUNTIME,
         # Memory and no word on swap: Docker lets the container use as much swap again.
         memory_swap=host.memory_swap or max(0, host.memory) * 2,
         shm_size=host.shm_size or 64 * 1024 * 1024,

@@ -81,7 +81,13 @@ def info(engine: Engine, tasks: int) -> messages.Info:
         ),
         name=socket.gethostname(),
         server_version=ENGINE_VERSION,
-        runtimes={"minidock-runtime": messages.Runtime(path="minidock-runtime")},
+        runtimes={
+            name: messages.Runtime(path=path)
+            for name, path in [
+                ("minidock-runtime", "minidock-runtime"),
+                *((name, str(runtime["path"])) for name, runtime in config.runtimes.items()),
+            ]
+        },
         live_restore_enabled=config.live_restore,
         security_options=_security_options(layout),
         warnings=_warnings(layout) or None,

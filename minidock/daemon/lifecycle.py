@@ -166,6 +166,7 @@ async def _run(engine: Engine, container: Container) -> Shim:
         open_stdin=record.config.open_stdin,
         stdin_once=record.config.stdin_once,
         explain=record.explain,
+        runtime=creation.runtime_program(record.host.runtime, engine.config.runtimes),
     )
     shim = container.shim = await engine.launcher.launch(request)
     await plugging.connect(engine, container, shim.init_pid)
