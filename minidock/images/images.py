@@ -26,6 +26,7 @@ from minidock.images.importing import store_archive
 from minidock.images.layers import Layers
 from minidock.images.names import Names
 from minidock.images.packing import pack
+from minidock.images.provisional import Provisional
 from minidock.images.removal import Use, plan_removal
 from minidock.images.snapshots import Snapshots
 from minidock.images.unpack import Limits
@@ -72,7 +73,7 @@ class Images:
         # Held while records change, so that index.json follows them, and so that nothing is collected that is coming.
         self._lock = threading.RLock()
         self._bringing = 0
-        self._doomed: tuple[set[str], set[str]] = (set(), set())
+        self._provisional = Provisional(database)
 
     def get(self, name: str) -> Image:
         """The image that a name, an id or the beginning of an id means. Raises NoSuchImage, InvalidReference."""
@@ -104,12 +105,11 @@ class Images:
             with self._lock:
                 self._bringing -= 1
                 if not self._bringing:
-                    self._collect_doomed()
+                    self._collect_unwanted()
 
     def provisional(self, blobs: Iterable[str] = (), diff_ids: Iterable[str] = ()) -> None:
         """Inside :meth:`bringing`: should no image take these blobs and layers, they go at the end of it."""
-        self._doomed[0].update(blobs)
-        self._doomed[1].update(diff_ids)
+        self._provisional.add(blobs, diff_ids)
 
     def put(
         self,
@@ -230,17 +230,19 @@ class Images:
 
     def add_image(self, layers: Sequence[tuple[Descriptor, str]], config: ImageConfig, *names: Reference) -> Image:
         """Record a new image of ours, made of layers (descriptor and diff-id) that are here. See :meth:`put`."""
-        config_descriptor = self.content.add(encode(config), OCI_CONFIG)
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": config_descriptor,
-            "layers": [as_oci(descriptor) for descriptor, _ in layers],
-        }
-        descriptor = self.content.add(msgspec.json.encode(manifest), OCI_MANIFEST)
-        image = self.put(descriptor, names[0] if names else None)
-        for name in names[1:]:
-            image = self.tag(image.id, name)
+        with self.bringing():
+            config_descriptor = self.content.add(encode(config), OCI_CONFIG)
+            manifest = {
+                "schemaVersion": 2,
+                "mediaType": OCI_MANIFEST,
+                "config": config_descriptor,
+                "layers": [as_oci(descriptor) for descriptor, _ in layers],
+            }
+            descriptor = self.content.add(msgspec.json.encode(manifest), OCI_MANIFEST)
+            self.provisional([config_descriptor.digest, descriptor.digest])
+            image = self.put(descriptor, names[0] if names else None)
+            for name in names[1:]:
+                image = self.tag(image.id, name)
         return image
 
     def import_rootfs(
@@ -263,12 +265,11 @@ class Images:
 
     def let_go(self, layers: Iterable[Layer]) -> None:
         """Remove the layers that no image, container or hold needs; now, or when nothing is on its way any more."""
+        unwanted = list(layers)
         with self._lock:
-            for layer in layers:
-                self._doomed[0].add(layer.descriptor.digest)
-                self._doomed[1].add(layer.diff_id)
+            self.provisional([layer.descriptor.digest for layer in unwanted], [layer.diff_id for layer in unwanted])
             if not self._bringing:
-                self._collect_doomed()
+                self._collect_unwanted()
 
     def sweep(self) -> None:
         """At the daemon's start: remove what killed daemons left, and write index.json as the records say."""
@@ -276,6 +277,7 @@ class Images:
         self.content.sweep(before)
         self.layers.sweep()
         with self._lock:
+            self._collect_unwanted()
             blobs, diff_ids = self._live()
             self.content.collect(blobs, before)
             self.layers.collect(diff_ids, before)
@@ -323,22 +325,21 @@ class Images:
 
     def _collect(self, image: Image) -> list[str]:
         """Remove what only a removed image needed; the chain-ids of the layers that no image has any more."""
-        self._doomed[0].update(image.blobs | self._beside(image))
-        self._doomed[1].update(image.diff_ids)
+        self._provisional.add(image.blobs | self._beside(image), image.diff_ids)
         _, still = self._live()
         chains = dict(zip(chain_ids(image.diff_ids), image.diff_ids, strict=True))
         if not self._bringing:
-            self._collect_doomed()
+            self._collect_unwanted()
         return [chain_id for chain_id, diff_id in reversed(chains.items()) if diff_id not in still]
 
-    def _collect_doomed(self) -> None:
-        blobs, diff_ids = self._doomed
+    def _collect_unwanted(self) -> None:
+        blobs, diff_ids = self._provisional.all()
         if not blobs and not diff_ids:
             return
         live_blobs, live_diff_ids = self._live()
         self.content.remove(blobs - live_blobs)
         self.layers.remove(diff_ids - live_diff_ids)
-        self._doomed = (set(), set())
+        self._provisional.clear()
 
 
 def _blank(platform: Platform) -> ImageConfig:

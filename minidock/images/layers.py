@@ -26,11 +26,12 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from minidock.content.disk import remove_leftovers, remove_tree, space_errors
+from minidock.content.disk import remove_leftovers, remove_tree, space_errors, sync_directory
 from minidock.content.store import Content
 from minidock.errors import CorruptContent, NotFound
 from minidock.images.compression import CHUNK, ReadAhead, Stream, decompressed
 from minidock.images.unpack import OPAQUE, Limits, unpack
+from minidock.kernel import syscalls
 from minidock.oci import digest as digests
 from minidock.oci.image import Descriptor
 
@@ -170,12 +171,19 @@ class Layers:
         return size, diff_id
 
     def _publish(self, temporary: Path, diff_id: str) -> None:
+        """Give the layer its name. Its files are on the disk before that: a power cut leaves all of it, or nothing."""
+        directory = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            syscalls.syncfs(directory)
+        finally:
+            os.close(directory)
         try:
             temporary.rename(self.root / digests.encoded(diff_id))
         except OSError:
             if not self.has(diff_id):
                 raise
             # Another thread unpacked the same layer meanwhile: it is as good as ours.
+        sync_directory(self.root)
 
     def _remove(self, name: str) -> None:
         """Remove a directory of ``root``, if it is there."""

@@ -21,7 +21,7 @@ import msgspec
 
 from minidock.content.store import Content
 from minidock.content.wholes import everything
-from minidock.errors import CorruptContent, InvalidInput
+from minidock.errors import CorruptContent, InvalidInput, NoSuchImage
 from minidock.images.archive import DIRECTORY, FILE, Entry
 from minidock.images.archive_writer import Writer
 from minidock.images.compression import CHUNK
@@ -67,7 +67,9 @@ def choose(images: Images, names: Sequence[str]) -> list[Chosen]:
                 add(other, tag)
             if tagged:
                 continue
-        image = image or images.get(name)
+        if image is None:
+            references.parse(name)
+            raise NoSuchImage(name)
         add(image, *([wanted] if wanted in image.names and wanted and wanted.tag else []))
     return list(chosen.values())
 

@@ -72,6 +72,7 @@ NUMBERS: Final = {
     "setsid": (112, 157),
     "socket": (41, 198),
     "symlinkat": (266, 36),
+    "syncfs": (306, 267),
     "umask": (95, 166),
     "umount2": (166, 39),
     "unlinkat": (263, 35),

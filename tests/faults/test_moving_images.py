@@ -1,0 +1,192 @@
+"""The daemon is killed, or the disk is full, while an image is committed, loaded or pushed: half an image is none."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from minidock.errors import NoSpace
+from minidock.images.loading import load
+from minidock.images.saving import choose, save
+from minidock.kernel import syscalls
+from minidock.oci.image import ContainerDefaults, History
+from tests.archives import Machine, archive, file
+from tests.engine.harness import Daemon, running_daemon, wait_for
+from tests.registries import debian_registry
+
+pytestmark = pytest.mark.root
+
+HERE = "127.0.0.1:5011"
+WRITE = "dd if=/dev/urandom of=/large bs=1M count=20 2>/dev/null; for i in $(seq 100); do echo $i > /small-$i; done"
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[Daemon]:
+    """A daemon with an image of 20 MB, ``large``, and the container that it was made of."""
+    with running_daemon() as found:
+        found.ok("run", "--name", "made", "--network", "none", "tiny", "sh", "-c", WRITE)
+        found.ok("commit", "made", "large")
+        yield found
+
+
+def state(daemon: Daemon) -> dict[str, list[str]]:
+    """All that there is of images on the disk, but for the size of what SQLite keeps."""
+    data = daemon.root / "data"
+    places = {"blobs": data / "images/blobs/sha256", "layers": data / "layers", "ingest": data / "ingest"}
+    found = {name: sorted(path.name for path in place.iterdir()) for name, place in places.items()}
+    return found | {"images": sorted(daemon.ok("images", "--no-trunc", "-q").split())}
+
+
+def kill_when(daemon: Daemon, seen: Callable[[], object], *command: str, stdin: bytes = b"") -> None:
+    """Kill the daemon as soon as something can be seen of what a command does; then start it again."""
+    with subprocess.Popen(
+        ["docker", *command],
+        env=daemon.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as client:
+        assert client.stdin is not None
+        writer = os.fork()
+        if writer == 0:
+            try:
+                client.stdin.write(stdin)
+                client.stdin.close()
+            finally:
+                os._exit(0)
+        client.stdin.close()
+        wait_for(seen, "a trace of the work")
+        daemon.kill()
+        client.wait()
+        os.waitpid(writer, 0)
+    daemon.start()
+
+
+def growing(daemon: Daemon, pattern: str) -> Callable[[], object]:
+    """Is there a file of this pattern below the data root, with something in it?"""
+
+    def look() -> bool:
+        return any(path.exists() and path.stat().st_size for path in (daemon.root / "data").glob(pattern))
+
+    return look
+
+
+STAGES = ["ingest/new.*", "layers/.tmp-*/fs/*"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_while_it_commits(daemon: Daemon, stage: str) -> None:
+    """While the blob is written, and while it is unpacked: after the next start there is nothing of it; then retry."""
+    daemon.ok("run", "--name", "other", "--network", "none", "tiny", "sh", "-c", WRITE)
+    before = state(daemon)
+    kill_when(daemon, growing(daemon, stage), "commit", "other", "again")
+    assert state(daemon) == before
+    daemon.ok("commit", "other", "again")
+    daemon.ok("run", "--rm", "--network", "none", "again", "sh", "-c", "test -s /large -a -s /small-100")
+    daemon.ok("rmi", "again")
+    daemon.ok("rm", "other")
+    assert state(daemon) == before
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_while_it_loads(daemon: Daemon, stage: str) -> None:
+    """The same for an archive that is being loaded."""
+    done = subprocess.run(["docker", "save", "large"], env=daemon.environment, capture_output=True, check=True)
+    with_it = state(daemon)
+    daemon.ok("rmi", "large")
+    before = state(daemon)
+    kill_when(daemon, growing(daemon, stage), "load", stdin=done.stdout)
+    assert state(daemon) == before
+    daemon.ok("load", input=done.stdout)
+    assert state(daemon) == with_it
+
+
+def test_killed_while_it_pushes(daemon: Daemon, tmp_path: Path) -> None:
+    """The registry has no such name then; nothing has changed here; the second push succeeds."""
+    with debian_registry(tmp_path, address=HERE, inside=daemon.inside()):
+        daemon.ok("tag", "large", f"{HERE}/large")
+        before = state(daemon)
+
+        def uploading() -> bool:
+            parts = tmp_path.glob("storage/docker/registry/v2/repositories/large/_uploads/*/data")
+            return any(path.exists() and path.stat().st_size > 1_000_000 for path in parts)
+
+        kill_when(daemon, uploading, "push", f"{HERE}/large")
+        assert not list(tmp_path.glob("storage/docker/registry/v2/repositories/large/_manifests"))
+        assert state(daemon) == before
+        daemon.ok("push", f"{HERE}/large")
+        daemon.ok("rmi", f"{HERE}/large")
+        daemon.ok("pull", f"{HERE}/large")
+        daemon.ok("rmi", f"{HERE}/large")
+
+
+def test_a_container_that_a_killed_commit_had_paused(daemon: Daemon) -> None:
+    """It stands still after the restart, says so, and goes on when it is told to."""
+    daemon.ok("run", "-d", "--name", "busy", "--network", "none", "tiny", "sh", "-c", f"{WRITE}; sleep 1000")
+    bundle = daemon.root / "data/containers" / daemon.inspect("busy")["Id"]
+    wait_for((bundle / "upper/small-100").exists, "its files")
+    kill_when(daemon, growing(daemon, STAGES[0]), "commit", "busy")
+    assert daemon.inspect("busy")["State"]["Status"] == "paused"
+    daemon.ok("unpause", "busy")
+    daemon.ok("exec", "busy", "true")
+    daemon.ok("rm", "-f", "busy")
+
+
+# ---------------------------------------------------------------------------------------------------- a full disk
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Machine]:
+    """A machine whose data root is a file system of 6 MB."""
+    (tmp_path / "small").mkdir()
+    syscalls.mount("tmpfs", tmp_path / "small", "tmpfs", 0, "size=6m")
+    found = Machine(tmp_path / "small")
+    try:
+        yield found
+    finally:
+        found.close()
+        syscalls.umount2(tmp_path / "small", syscalls.MNT_DETACH)
+
+
+def nothing_is_left(machine: Machine) -> bool:
+    """No image, and nothing that would become one."""
+    rest = machine.blobs() | machine.layer_names() | {path.name for path in machine.on_the_way()}
+    return not rest and machine.images.all() == []
+
+
+@pytest.mark.parametrize("size", [4_000_000, 8_000_000], ids=["unpacking", "packing"])
+def test_a_commit_on_a_full_disk(small: Machine, tmp_path: Path, size: int) -> None:
+    """Whether the blob or its files find no room: a clear error, and the room is there again."""
+    (tmp_path / "upper").mkdir()
+    (tmp_path / "upper" / "large").write_bytes(os.urandom(size))
+    with pytest.raises(NoSpace, match="no space left on device"), small.images.bringing():
+        small.images.layer_from(tmp_path / "upper")
+    assert nothing_is_left(small)
+    (tmp_path / "upper" / "large").write_bytes(b"small")
+    with small.images.bringing():
+        layer = small.images.layer_from(tmp_path / "upper")
+        assert layer is not None
+        small.images.derive(None, [layer], ContainerDefaults(), [History(created="2024-01-01T00:00:00Z")])
+    assert len(small.images.all()) == 1
+
+
+@pytest.mark.parametrize("size", [4_000_000, 8_000_000], ids=["unpacking", "storing"])
+def test_a_load_on_a_full_disk(small: Machine, tmp_path: Path, size: int) -> None:
+    """The same for an archive of two images, of which the second is too large: neither is there."""
+    other = Machine(tmp_path / "other")
+    other.add("good", archive([file("good", b"1")]))
+    other.add("large", archive([file("large", os.urandom(size))]))
+    parts: list[bytes] = []
+    save(other.images.content, choose(other.images, ["good", "large"]), parts.append)
+    with pytest.raises(NoSpace, match="no space left on device"):
+        load(small.images, io.BytesIO(b"".join(parts)))
+    assert nothing_is_left(small)
+    parts.clear()
+    save(other.images.content, choose(other.images, ["good"]), parts.append)
+    assert load(small.images, io.BytesIO(b"".join(parts)))[0].image.tags == ["good:latest"]
+    other.close()
