@@ -1,1 +1,1 @@
-"""minidock: Docker, small enough to read in a week."""
+"""minidock: Docker, written to be read."""

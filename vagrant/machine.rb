@@ -15,7 +15,7 @@ module Minidock
   FOLDER = ENV.fetch("MINIDOCK_VM_FOLDER", "rsync")
   EMULATED = ENV["MINIDOCK_VM_EMULATED"] == "1"
   CHECKOUT = File.expand_path("..", __dir__)
-  UNWANTED = %w[.git/ .venv/ .vagrant/ .mypy_cache/ .pytest_cache/ .hypothesis/ docs/_build/ build/ *.egg-info/ __pycache__/]
+  UNWANTED = %w[.git/ .venv/ .vagrant/ .mypy_cache/ .pytest_cache/ .hypothesis/ docs/_build/ /build/ *.egg-info/ __pycache__/]
 
   def self.describe(config)
     config.vm.box = BOX

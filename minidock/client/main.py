@@ -254,7 +254,7 @@ def _command_name(words: list[str]) -> str:
 def _overview() -> str:
     from minidock.client.usage import describe
 
-    lines = ["Usage:  minidock [OPTIONS] COMMAND", "", "Docker, small enough to read in a week", "", "Commands:"]
+    lines = ["Usage:  minidock [OPTIONS] COMMAND", "", "Docker, written to be read", "", "Commands:"]
     lines += _listing(COMMANDS)
     lines += ["", "Management Commands:"]
     lines += [f"  {name:<11} {summary}" for name, (summary, _) in sorted(GROUPS.items())]
