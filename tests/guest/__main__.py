@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--junit", type=Path, metavar="FILE", help="where the JUnit report goes")
     parser.add_argument("--shell", metavar="COMMAND", help="run this in the guest instead of tests")
     options, arguments = parser.parse_known_args()
-    exports = f"export PYTHONPATH=/job/checkout CI={os.environ.get('CI', '')}\n"
+    exports = f"export CI={os.environ.get('CI', '')} PATH=/job/bin:$PATH\n"
     with tempfile.TemporaryDirectory(prefix="minidock-job-") as directory:
         job, results = Path(directory, "job.tar"), Path(directory, "results")
         pack(job, exports + (options.shell or f"{PYTEST} {shlex.join(arguments)}") + "\n")

@@ -154,6 +154,8 @@ def _install_python_packages(root: Path) -> None:
     """
     version = PYTHONS[suite()]
     target = f"usr/local/lib/python{version}/dist-packages"
+    (root / target).mkdir(parents=True, exist_ok=True)
+    (root / target / "checkout.pth").write_text("/job/checkout\n")  # as an editable installation
     machine = platform.machine()
     tags = [f"--platform={tag}_{machine}" for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")]
     only = [f"--python-version={version}", "--implementation=cp", "--only-binary=:all:", *tags]

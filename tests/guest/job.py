@@ -20,10 +20,10 @@ def pack(archive: Path, script: str) -> None:
     with tempfile.TemporaryDirectory(prefix="minidock-checkout-") as directory:
         checkout = Path(directory, "checkout")
         _copy_checkout(checkout)
-        _name_the_package(checkout)
+        _install(checkout, Path(directory, "bin"))
         _compile(checkout)
         Path(directory, "run").write_text(script)
-        subprocess.run(["tar", "-C", directory, "-cf", str(archive), "checkout", "run"], check=True)
+        subprocess.run(["tar", "-C", directory, "-cf", str(archive), "checkout", "bin", "run"], check=True)
 
 
 def _copy_checkout(checkout: Path) -> None:
@@ -41,12 +41,17 @@ def _copy_checkout(checkout: Path) -> None:
             shutil.copy2(PROJECT / name, checkout / name)
 
 
-def _name_the_package(checkout: Path) -> None:
-    """Installing takes long in the guest; name and version, which minidock asks for, are all that is missed."""
+def _install(checkout: Path, commands: Path) -> None:
+    """pip would take long in the guest. All that it would add: the package's name and version, and the commands."""
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
     information = checkout / f"minidock-{project['version']}.dist-info"
     information.mkdir()
     (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: minidock\nVersion: {project['version']}\n")
+    commands.mkdir()
+    for name, entry in project["scripts"].items():
+        module, _, function = entry.partition(":")
+        (commands / name).write_text(f"#!/usr/bin/python3\nfrom {module} import {function}\n{function}()\n")
+        (commands / name).chmod(0o755)
 
 
 def _compile(checkout: Path) -> None:

@@ -134,11 +134,22 @@ class IoStats(Struct, frozen=True):
     value: int
 
 
+class Pressure(Struct, frozen=True):
+    """Nanoseconds lost so far: in which at least one task had to wait, and in which all had (psi.rst)."""
+
+    some: int
+    full: int
+
+
 class Stats(Struct, frozen=True):
-    """What the group has used. A part is None (or empty) where its controller is missing."""
+    """What the group has used. A part is None (or empty) where its controller is missing.
+
+    ``pressure`` is by what was waited for: ``cpu``, ``memory``, ``io``. Empty on cgroup v1, which does not measure it.
+    """
 
     memory: MemoryStats | None = None
     cpu: CpuStats | None = None
     pids: PidsStats | None = None
     io_bytes: tuple[IoStats, ...] = ()
     io_operations: tuple[IoStats, ...] = ()
+    pressure: Mapping[str, Pressure] = {}

@@ -14,7 +14,10 @@ from minidock.errors import SystemCallFailed
 from minidock.kernel.cgroups.files import make_directory, read, remove_directory
 from minidock.kernel.cgroups.values import parse_flat_keyed
 
-_GONE = (errno.ENOENT, errno.ENODEV)  # the file was removed; the file is open, but its cgroup was removed
+# The file was removed; the file is open, but its cgroup was removed; the group is threaded, and its processes are
+# listed where their domain begins.
+_NONE = (errno.ENOENT, errno.ENODEV, errno.EOPNOTSUPP)
+_GONE = (errno.ENOENT, errno.ENODEV)
 
 
 def line_of_descent(mount: Path, directory: Path) -> list[Path]:
@@ -47,7 +50,7 @@ def processes(directory: Path) -> list[int]:
         try:
             pids.update(int(pid) for pid in read(group / "cgroup.procs").split())
         except SystemCallFailed as failure:
-            if failure.errno not in _GONE:
+            if failure.errno not in _NONE:
                 raise
     return sorted(pids)
 

@@ -112,7 +112,7 @@ class CgroupV1(Cgroup):
             return
         file = self._file("memory", "memory.memsw.limit_in_bytes")
         if not file.exists():
-            if swap is not None:
+            if swap not in (None, -1):
                 raise KernelFeatureMissing("this kernel does not count swap: boot it with swapaccount=1")
             self._write("memory", "memory.limit_in_bytes", limit)
             return

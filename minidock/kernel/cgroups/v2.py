@@ -3,6 +3,9 @@
 Its two rules surprise everybody. A controller's files appear in a directory only when the *parent* lists it in
 ``cgroup.subtree_control``; so it has to be switched on all the way down. And a group (other than the real root) that
 has processes of its own cannot switch controllers on for its children: processes live in the leaves.
+
+Groups can also be *threaded*: the threads of one process in several of them. Such a group has no memory limit and takes
+no whole process, so we make none, and refuse to make a container's below one.
 """
 
 from __future__ import annotations
@@ -13,11 +16,20 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from minidock.errors import InvalidSpec, KernelFeatureMissing, SystemCallFailed
+from minidock.errors import Conflict, InvalidSpec, KernelFeatureMissing, SystemCallFailed
 from minidock.kernel.cgroups import device_program, tree, values
 from minidock.kernel.cgroups.files import read, read_or, write
 from minidock.kernel.cgroups.interface import Cgroup
-from minidock.kernel.cgroups.resources import BlockIO, CpuStats, IoStats, MemoryStats, PidsStats, Resources, Stats
+from minidock.kernel.cgroups.resources import (
+    BlockIO,
+    CpuStats,
+    IoStats,
+    MemoryStats,
+    PidsStats,
+    Pressure,
+    Resources,
+    Stats,
+)
 
 FREEZE_TIMEOUT = 10.0
 LEAF = "init"
@@ -56,6 +68,8 @@ class CgroupV2(Cgroup):
         for group in tree.line_of_descent(self.mount, self.directory):
             _enable(group.parent, self.mount)
             tree.make(group)
+        if read_or(self.directory / "cgroup.type", "domain").strip() == "domain invalid":
+            raise Conflict(f"the cgroup {self.path} is below a threaded one, which takes no process: choose another")
 
     def enter(self) -> None:
         # There is no cheap way for one thread, as in version 1: cgroup.threads may not cross from one group to another.
@@ -77,12 +91,28 @@ class CgroupV2(Cgroup):
 
     def _limit(self, limit: Write) -> None:
         file = self.directory / limit.file
-        if not file.exists() and limit.controller not in read(self.directory / "cgroup.controllers").split():
-            raise KernelFeatureMissing(
-                f"the cgroup controller {limit.controller} is missing, which {limit.file} needs: look at "
-                f"{self.mount}/cgroup.controllers"
-            )
+        if not file.exists():
+            if limit.file == "memory.swap.max" and limit.value == "max":
+                return  # a kernel that does not count swap sets no limit to it
+            self._explain_absence(limit)
         write(file, limit.value)
+
+    def _explain_absence(self, limit: Write) -> None:
+        """Why there is no such file: the host has no such controller, or a group above ours keeps it. Raises."""
+        controller = limit.controller
+        if controller in read(self.directory / "cgroup.controllers").split():
+            raise KernelFeatureMissing(f"this kernel has no {limit.file}, though it has the controller {controller}")
+        for group in tree.line_of_descent(self.mount, self.directory):
+            above = group.parent
+            if controller in read(above / "cgroup.controllers").split() and read_or(above / "cgroup.procs", "").strip():
+                raise KernelFeatureMissing(
+                    f"the cgroup {above} has processes of its own, so those below get no controller {controller}: move "
+                    f"them into a group below it, or choose another --cgroup-parent"
+                )
+        raise KernelFeatureMissing(
+            f"the cgroup controller {controller} is missing, which {limit.file} needs: it has to be in "
+            f"{self.mount}/cgroup.controllers (in a container or a service: delegated, as by systemd's Delegate=yes)"
+        )
 
     def _io_weights(self, block_io: BlockIO) -> None:
         """The BFQ scheduler, where it is in use, has a file of its own, with the runtime-spec's numbers."""
@@ -133,7 +163,17 @@ class CgroupV2(Cgroup):
             pids=self._pids_stats(),
             io_bytes=tuple(_io_stats(devices, _IO_BYTES)),
             io_operations=tuple(_io_stats(devices, _IO_OPERATIONS)),
+            pressure={name: found for name in ("cpu", "memory", "io") if (found := self._pressure(name))},
         )
+
+    def _pressure(self, name: str) -> Pressure | None:
+        """None where the kernel does not measure it (it may be switched off: psi=0)."""
+        try:
+            return values.parse_pressure(read_or(self.directory / f"{name}.pressure", ""))
+        except SystemCallFailed as failure:
+            if failure.errno != errno.EOPNOTSUPP:
+                raise
+            return None
 
     def _memory_stats(self) -> MemoryStats | None:
         if not (self.directory / "memory.current").exists():
@@ -170,8 +210,15 @@ class CgroupV2(Cgroup):
 def _enable(parent: Path, mount: Path) -> None:
     """Switch the controllers that we use on for ``parent``'s children, as far as ``parent`` has them itself.
 
-    A controller that cannot be switched on is no error here: it is one when a limit needs it.
+    A controller that cannot be switched on is no error here: it is one when a limit needs it. Where ``parent`` has
+    processes of its own we do not try: the kernel would refuse memory, but for cpu and pids it would turn ``parent``
+    into the root of a threaded domain, and then no process could ever be in the groups below.
     """
+    # Only the real root, which has no type, may have both.
+    if (parent / "cgroup.type").exists() and read(parent / "cgroup.procs").strip():
+        if parent != mount:
+            return
+        _move_to_leaf(mount)
     available = read(parent / "cgroup.controllers").split()
     enabled = read(parent / "cgroup.subtree_control").split()
     for controller in _USED:
@@ -180,10 +227,7 @@ def _enable(parent: Path, mount: Path) -> None:
         try:
             write(parent / "cgroup.subtree_control", f"+{controller}")
         except SystemCallFailed as failure:
-            if failure.errno == errno.EBUSY and parent == mount:
-                _move_to_leaf(mount)
-                write(parent / "cgroup.subtree_control", f"+{controller}")
-            elif failure.errno not in (errno.EBUSY, errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP):
+            if failure.errno not in (errno.EBUSY, errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP):
                 raise
 
 
@@ -191,7 +235,8 @@ def _move_to_leaf(mount: Path) -> None:
     """Processes in the root of a delegated tree forbid controllers below it, so they go into a leaf of their own."""
     leaf = mount / LEAF
     tree.make(leaf)
-    while pids := read(mount / "cgroup.procs").split():
+    # "0" is a process of another pid namespace, which nobody here can name.
+    while pids := set(read(mount / "cgroup.procs").split()) - {"0"}:
         for pid in pids:
             try:
                 write(leaf / "cgroup.procs", pid)

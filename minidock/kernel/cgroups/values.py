@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping
 
 from minidock.errors import InvalidSpec
+from minidock.kernel.cgroups.resources import Pressure
 
 # Version 1 has no word for "no limit": it answers the largest multiple of the page size that fits in 63 bits.
 _V1_UNLIMITED = 1 << 62
@@ -42,6 +43,12 @@ def parse_nested_keyed(text: str) -> dict[str, dict[str, int]]:
 def format_nested_keyed(key: str, values: Mapping[str, int]) -> str:
     """One line of such a file, as it is written: negative numbers are ``max``."""
     return " ".join([key, *(f"{name}={format_number(value)}" for name, value in values.items())])
+
+
+def parse_pressure(text: str) -> Pressure | None:
+    """``some avg10=0.00 … total=123`` and the same for ``full``, in microseconds. None for an empty text."""
+    totals = {words[0]: int(words[-1].removeprefix("total=")) for words in map(str.split, text.splitlines())}
+    return Pressure(totals["some"] * 1000, totals.get("full", 0) * 1000) if totals else None
 
 
 def cpu_max(quota: int | None, period: int | None) -> str:
