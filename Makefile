@@ -2,7 +2,8 @@
 
 BIN := .venv/bin
 
-.PHONY: help demo install uninstall test test-fresh test-vagrant test-guest lint docs bench clean
+.PHONY: help demo install uninstall install-systemd uninstall-systemd test test-fresh test-vagrant test-guest lint docs
+.PHONY: bench clean
 
 help:
 	@echo "make demo      see a container come to life, step by step (does its own set-up)"
@@ -23,6 +24,22 @@ demo:
 install:
 	@.ci/setup install
 
+# A machine with systemd: the daemon as a service, on a socket that is there before it.
+UNITS := minidockd.service minidockd.socket
+
+install-systemd:
+	test -x /usr/local/bin/minidockd || $(MAKE) install
+	groupadd --force --system minidock
+	install -m 644 -t /etc/systemd/system $(addprefix packaging/systemd/,$(UNITS))
+	systemctl daemon-reload
+	systemctl enable --now minidockd.socket minidockd.service
+
+# Containers that run are not ended: minidock rm -f them before.
+uninstall-systemd:
+	-systemctl disable --now $(UNITS)
+	rm -f $(addprefix /etc/systemd/system/,$(UNITS))
+	systemctl daemon-reload
+
 uninstall:
 	@[ ! -S /run/minidock.sock ] || minidock system stop
 	rm -rf /opt/minidock
@@ -38,6 +55,7 @@ GUEST_TESTS ?= tests/kernel/test_cgroups.py tests/kernel/test_cgroups_v2.py
 test-guest:
 	@.ci/setup guest
 	$(BIN)/python -m tests.guest $(GUEST_TESTS)
+	$(BIN)/python -m tests.guest --systemd
 
 test-fresh:
 	@.ci/setup fresh

@@ -24,9 +24,7 @@ def plan(spec: oci.Spec) -> list[s.Step]:
         raise InvalidSpec("process is missing: no command specified")
     linux = spec.linux
     return [
-        s.MakeCgroup(linux.cgroups_path, resources(linux.resources)),
-        _start_child(linux),
-        s.EnterCgroup(),
+        *_into_cgroup(linux),
         *_users(linux),
         s.NewSession(),
         *_namespaces(linux),
@@ -55,6 +53,13 @@ def plan_exec(spec: oci.Spec, process: oci.Process, pid: int, pidfd: int) -> lis
         *_limits(process),
         s.ExecuteProgram(tuple(process.args)),
     ]
+
+
+def _into_cgroup(linux: oci.Linux) -> list[s.Step]:
+    path, limits = linux.cgroups_path, resources(linux.resources)
+    if cgroups.parse_scope(path):
+        return [s.NameScope(path), _start_child(linux), s.StartScope(path, limits)]
+    return [s.MakeCgroup(path, limits), _start_child(linux), s.EnterCgroup()]
 
 
 def _start_child(linux: oci.Linux) -> s.Step:

@@ -18,6 +18,8 @@ from minidock.errors import InvalidInput
 from minidock.messages import DEFAULT_HOST
 
 DEFAULT_CONFIG_FILE = Path("/etc/minidock/daemon.json")
+CGROUP_DRIVER = "native.cgroupdriver"
+CGROUP_DRIVERS = ("cgroupfs", "systemd")
 LOG_LEVELS = ("debug", "info", "warn", "error")
 
 
@@ -37,6 +39,7 @@ class Config:
     registry_mirrors: list[str] = field(default_factory=list)
     trusted_realms: list[str] = field(default_factory=list)
     live_restore: bool = False
+    exec_opts: list[str] = field(default_factory=list)
     tlsverify: bool = False
     tlscacert: str = ""
     tlscert: str = ""
@@ -46,6 +49,11 @@ class Config:
     log_opts: dict[str, Any] = field(default_factory=dict)
     runtimes: dict[str, Any] = field(default_factory=dict)
     """Other OCI runtimes by name: ``{"crun": {"path": "/usr/bin/crun"}}``; only in the file."""
+
+    @property
+    def cgroup_driver(self) -> str:
+        """Who makes containers' cgroups: we (``cgroupfs``) or ``systemd``, at our request."""
+        return dict(option.partition("=")[::2] for option in self.exec_opts).get(CGROUP_DRIVER, "cgroupfs")
 
 
 def load(arguments: list[str] | None = None) -> Config:
@@ -72,7 +80,7 @@ def load(arguments: list[str] | None = None) -> Config:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="minidockd", description="The minidock daemon.", allow_abbrev=False)
     add = parser.add_argument
-    add("-H", "--host", dest="hosts", action="append", metavar="URL", help="unix://PATH or tcp://ADDRESS:PORT")
+    add("-H", "--host", dest="hosts", action="append", metavar="URL", help="unix://PATH, tcp://ADDRESS:PORT or fd://")
     add("--data-root", metavar="DIR", help="images, containers and records (/var/lib/minidock)")
     add("--exec-root", metavar="DIR", help="running state (/run/minidock)")
     add("-l", "--log-level", choices=LOG_LEVELS)
@@ -85,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--registry-mirror", dest="registry_mirrors", action="append", metavar="URL", help="a mirror of Docker Hub")
     realms = "a registry's token server on another host, which may see the registry's passwords"
     add("--trusted-realm", dest="trusted_realms", action="append", metavar="HOST[:PORT]", help=realms)
+    drivers = "native.cgroupdriver=cgroupfs|systemd: who makes cgroups, this daemon (the default) or systemd"
+    add("--exec-opt", dest="exec_opts", action="append", metavar="NAME=VALUE", help=drivers)
     add("--live-restore", action="store_const", const=True, help="stopping the daemon leaves containers running")
     add("--tlsverify", action="store_const", const=True, help="TLS on every tcp:// host, and clients show certificates")
     add("--tlscacert", metavar="FILE", help="who must have signed the clients' certificates")
@@ -154,6 +164,10 @@ def _check(config: Config) -> None:
             raise InvalidInput(f'runtimes: {name} needs a path, as in {{"{name}": {{"path": "/usr/bin/{name}"}}}}')
     if config.log_level not in LOG_LEVELS:
         raise InvalidInput(f"log-level {config.log_level!r} is none of {', '.join(LOG_LEVELS)}")
+    for option in config.exec_opts:
+        name, _, value = option.partition("=")
+        if name != CGROUP_DRIVER or value not in CGROUP_DRIVERS:
+            raise InvalidInput(f"exec-opt {option!r} is not {CGROUP_DRIVER}={' or '.join(CGROUP_DRIVERS)}")
     try:
         ipaddress.IPv4Interface(config.bip or "172.17.0.1/16")
     except ValueError as error:
@@ -166,7 +180,7 @@ def check_host(config: Config, host: str) -> None:
     Raises InvalidInput.
     """
     place = parse_host(host)
-    if isinstance(place, Path) or ipaddress.ip_address(place[0]).is_loopback:
+    if place is None or isinstance(place, Path) or ipaddress.ip_address(place[0]).is_loopback:
         return
     if not config.tlsverify and not config.insecure_tcp_without_authentication:
         raise InvalidInput(
@@ -175,13 +189,18 @@ def check_host(config: Config, host: str) -> None:
         )
 
 
-def parse_host(host: str) -> Path | tuple[str, int]:
-    """Where to listen: a unix socket's path, or an address and a port (2375). Raises InvalidInput."""
+def parse_host(host: str) -> Path | tuple[str, int] | None:
+    """Where to listen: a unix socket's path, or an address and a port (2375). None: on systemd's sockets (``fd://``).
+
+    Raises InvalidInput.
+    """
+    if host == "fd://":
+        return None
     url = urlsplit(host)
     if url.scheme == "unix" and url.path and not url.netloc:
         return Path(url.path)
     if url.scheme != "tcp" or not url.hostname:
-        raise InvalidInput(f"host {host!r} is neither unix:///PATH nor tcp://ADDRESS:PORT")
+        raise InvalidInput(f"host {host!r} is none of unix:///PATH, tcp://ADDRESS:PORT and fd://")
     try:
         address, port = ipaddress.ip_address(url.hostname.replace("localhost", "127.0.0.1")), url.port
     except ValueError:

@@ -15,6 +15,7 @@ from minidock.daemon import health, limits, log_drivers, restarts, spec, support
 from minidock.daemon.defaults import STOP_SIGNAL
 from minidock.daemon.signals import signal_number
 from minidock.errors import InvalidInput, NotImplementedYet
+from minidock.kernel import cgroups
 from minidock.messages import ContainerConfig, ContainerCreate, HostConfig, LogConfig
 from minidock.oci.image import ContainerDefaults
 
@@ -152,6 +153,7 @@ def with_defaults(host: HostConfig, log: LogConfig = LogConfig(type="json-file")
         log_config=log,
         network_mode="bridge" if host.network_mode in ("", "default") else host.network_mode,
         ipc_mode=host.ipc_mode or "private",
+        cgroupns_mode=host.cgroupns_mode or ("private" if cgroups.detect().kind == "v2" else "host"),
         runtime=host.runtime or OWN_RUNTIME,
         # Memory and no word on swap: Docker lets the container use as much swap again.
         memory_swap=host.memory_swap or max(0, host.memory) * 2,

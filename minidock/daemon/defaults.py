@@ -48,6 +48,9 @@ READONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysr
 CGROUP_PARENT = "/minidock"
 """The cgroup below which every container has its own, counted from where cgroups are mounted."""
 
+SYSTEMD_SLICE = "system.slice"
+"""The same where systemd makes the cgroups."""
+
 SHM_SIZE = 64 * 1024 * 1024
 MINIMUM_MEMORY = 6 * 1024 * 1024
 STOP_SIGNAL = "SIGTERM"

@@ -56,7 +56,7 @@ def info(engine: Engine, tasks: int) -> messages.Info:
         docker_root_dir=str(config.data_root),
         plugins=messages.Plugins(volume=["local"], network=["bridge", "host", "null"], log=["json-file", "local"]),
         memory_limit="memory" not in lacks,
-        swap_limit="memory" not in lacks and _counts_swap(layout),
+        swap_limit="memory" not in lacks and layout.counts_swap,
         cpu_cfs_period="cpu" not in lacks,
         cpu_cfs_quota="cpu" not in lacks,
         cpu_shares="cpu" not in lacks,
@@ -68,6 +68,7 @@ def info(engine: Engine, tasks: int) -> messages.Info:
         oom_kill_disable=layout.kind != "v2",
         n_goroutines=tasks,
         system_time=units.format_rfc3339(time.time_ns()),
+        cgroup_driver=config.cgroup_driver,
         cgroup_version="2" if layout.kind == "v2" else "1",
         n_events_listener=engine.events.listeners,
         kernel_version=os.uname().release,
@@ -119,11 +120,6 @@ def _filesystem(path: Path) -> str:
     return kind
 
 
-def _counts_swap(layout: cgroups.Layout) -> bool:
-    memory = layout.v1.get("memory")
-    return memory is None or (memory / "memory.memsw.limit_in_bytes").exists()
-
-
 def _operating_system() -> dict[str, str]:
     try:
         return platform.freedesktop_os_release()
@@ -144,6 +140,6 @@ def _warnings(layout: cgroups.Layout) -> list[str]:
         if not feature.present
     ]
     lines += [f"WARNING: no {name} cgroup controller: its limits cannot be set" for name in layout.missing]
-    if not _counts_swap(layout):
+    if not layout.counts_swap:
         lines.append("WARNING: No swap limit support: boot with swapaccount=1")
     return lines

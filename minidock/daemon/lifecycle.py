@@ -97,6 +97,7 @@ async def create(
             explain=explain,
             networks=networks,
             of_build=of_build is not None,
+            cgroup=spec.choose_cgroup(host, container_id, engine.config.cgroup_driver),
         )
         container = Container(record, bundle, engine.state_dir(container_id), warnings)
         engine.records.save(record)

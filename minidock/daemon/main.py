@@ -14,14 +14,13 @@ import fcntl
 import logging
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 
 from aiohttp import web
 
 from minidock.containers.control import Launcher
-from minidock.daemon import firewall, lifecycle, recovery
+from minidock.daemon import firewall, lifecycle, recovery, reloading, supervisor
 from minidock.daemon.api import server
 from minidock.daemon.config import Config, load, parse_host
 from minidock.daemon.container import Container
@@ -39,9 +38,8 @@ def main() -> None:
         config = load()
         if os.geteuid() != 0:
             raise Forbidden("minidockd needs to run as root: it makes namespaces, mounts and cgroups")
-        # Others' libraries (pyroute2, asyncio) tell at debug what only their authors want to know.
         logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        logging.getLogger("minidock").setLevel("WARNING" if config.log_level == "warn" else config.log_level.upper())
+        reloading.set_log_level(config.log_level)
         asyncio.run(run(config))
     except MinidockError as error:
         sys.exit(f"minidockd: {error}")
@@ -82,9 +80,11 @@ async def _serve(engine: Engine, asked_to_end: asyncio.Event) -> None:
     await recovery.recover(engine)
     await recovery.start_again(engine)
     runner = await server.listen(engine, engine.config)
-    _tell_service_manager("READY=1")
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reloading.reload, engine)
+    supervisor.tell("READY=1")
     log.info("ready: data in %s, state in %s", engine.config.data_root, engine.config.exec_root)
     await asked_to_end.wait()
+    supervisor.tell("STOPPING=1")
     await _stop(engine, runner)
     _remove_cgroup_parent()
 
@@ -131,14 +131,17 @@ def _leave_mount_namespace() -> None:
 
 
 async def _stop(engine: Engine, runner: web.AppRunner) -> None:
-    """As Docker: no more clients, then containers stopped, each in its own time, unless --live-restore."""
+    """As Docker: no more clients, then containers stopped, each in its own time, unless --live-restore.
+
+    When the machine itself is stopping they cannot live on, and better end by us than by SIGKILL.
+    """
     engine.is_ending = True
     for site in list(runner.sites):
         await site.stop()
     for path in (parse_host(host) for host in engine.config.hosts):
         if isinstance(path, Path):
             path.unlink(missing_ok=True)
-    if not engine.config.live_restore:
+    if not engine.config.live_restore or await asyncio.to_thread(supervisor.machine_is_stopping):
         await asyncio.gather(*(_end(engine, container) for container in list(engine.containers.values())))
     await runner.cleanup()
 
@@ -155,15 +158,6 @@ async def _end(engine: Engine, container: Container) -> None:
             await container.monitor
         if container.cleaning is not None:
             await container.cleaning
-
-
-def _tell_service_manager(state: str) -> None:
-    """sd_notify(3), in so far as we need it: one datagram."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        notify.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 
 if __name__ == "__main__":

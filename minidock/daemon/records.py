@@ -58,6 +58,8 @@ class Record(msgspec.Struct, kw_only=True):
     of_build: bool = False
     """It runs a step of a build, and means nothing without it."""
     state: State = msgspec.field(default_factory=State)
+    cgroup: str = ""
+    """Where its cgroup is, or will be: it stays there, whatever cgroup driver the next daemon has."""
     networks: dict[str, EndpointSettings] = {}
     """What was asked for, by the network's name; where the container really is, ``engine.networks`` knows."""
 

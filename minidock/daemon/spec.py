@@ -76,7 +76,17 @@ def with_variables(spec: Spec, env: list[str]) -> Spec:
 
 def cgroups_path(record: Record) -> str:
     """Where the container's cgroup is; the runtime counts it from where cgroups are mounted."""
-    return f"{record.host.cgroup_parent.rstrip('/') or defaults.CGROUP_PARENT}/{record.id}"
+    return record.cgroup or choose_cgroup(record.host, record.id, "cgroupfs")
+
+
+def choose_cgroup(host: HostConfig, container_id: str, driver: str) -> str:
+    """Where a new container's cgroup will be; systemd's are named by slice, prefix and name. Raises InvalidInput."""
+    if driver != "systemd":
+        return f"{host.cgroup_parent.rstrip('/') or defaults.CGROUP_PARENT}/{container_id}"
+    parent = host.cgroup_parent or defaults.SYSTEMD_SLICE
+    if "/" in parent or not parent.endswith(".slice"):
+        raise InvalidInput('cgroup-parent for systemd cgroup should be a valid slice named as "xxx.slice"')
+    return f"{parent}:minidock:{container_id}"
 
 
 def process(record: Record, args: list[str]) -> Process:

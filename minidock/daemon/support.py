@@ -19,6 +19,10 @@ def adapted(host: HostConfig) -> tuple[HostConfig, list[str]]:
     Raises InvalidInput for real-time scheduling, which nobody would want to be left out silently.
     """
     layout = cgroups.detect()
+    if host.nano_cpus and "cpu" in layout.missing:
+        raise InvalidInput(
+            "NanoCPUs can not be set, as your kernel does not support CPU CFS scheduler or the cgroup is not mounted"
+        )
     if (host.cpu_realtime_period or host.cpu_realtime_runtime) and not _has(layout, "cpu", "cpu.rt_runtime_us"):
         raise InvalidInput("Your kernel does not support CPU real-time scheduler")
     if host.cpu_realtime_period and host.cpu_realtime_runtime > host.cpu_realtime_period:
@@ -38,7 +42,13 @@ def _features(layout: cgroups.Layout) -> list[tuple[bool, tuple[str, ...], str]]
     # The root group has no weight of its own; that the scheduler BFQ is there, its counters tell.
     has_weight = not is_v1 or any(_has(layout, "blkio", name) for name in ("blkio.bfq.io_serviced", "blkio.weight"))
     no_swap = "swap limit capabilities or the cgroup is not mounted. Memory limited without swap."
+    lacks = set(layout.missing)
+    has_memory, or_not = "memory" not in lacks, "or the cgroup is not mounted."
     return [
+        (has_memory, ("memory", "memory_swap"), f"memory limit capabilities {or_not} Limitation discarded."),
+        (has_memory, ("memory_reservation",), f"memory soft limit capabilities {or_not} Limitation discarded."),
+        ("cpu" not in lacks, ("cpu_shares",), f"CPU shares {or_not} Shares discarded."),
+        ("cpuset" not in lacks, ("cpuset_cpus", "cpuset_mems"), f"cpuset {or_not} Cpuset discarded."),
         (not is_v1 or _has(layout, "memory", "memory.memsw.limit_in_bytes"), ("memory_swap",), no_swap),
         (
             _has(layout, "memory", "memory.swappiness"),

@@ -20,8 +20,8 @@ from typing import Any
 
 import docker
 
-PATIENCE = 30.0
-"""Seconds after which something that should happen will not happen."""
+PATIENCE = float(os.environ.get("MINIDOCK_TEST_PATIENCE", "30"))
+"""Seconds after which something that should happen will not happen; an emulated machine needs more."""
 BRIDGE = "minidocktest0"
 MARK = "MINIDOCK_TEST_ROOT"
 

@@ -29,7 +29,7 @@ KERNELS = {"x86_64": "linux-image-cloud-amd64", "aarch64": "linux-image-cloud-ar
 PACKAGES = {
     "to boot": ["systemd-sysv", "dbus", "udev", "kmod", "initramfs-tools"],
     "for the engine": ["python3", "nftables", "ca-certificates"],
-    "for its tests": ["procps", "iproute2", "iputils-ping", "strace", "libcap2-bin", "attr", "busybox-static"],
+    "for its tests": ["procps", "iproute2", "iputils-ping", "strace", "libcap2-bin", "attr", "busybox-static", "make"],
 }
 TEST_REQUIREMENTS = ["pytest", "pytest-asyncio", "pytest-timeout", "hypothesis", "docker"]
 """Of the project's development dependencies, those that tests import; not those that check style or make the book."""

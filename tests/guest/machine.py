@@ -45,9 +45,9 @@ def run(image: Image, job: Path, results: Path, *, limit: float, systemd: bool =
     attempts = [(ACCELERATED, KVM_LIMIT)] if _kvm_may_work(image) else []
     attempts += [(EMULATED, BOOT_LIMIT)] * 2
     for number, (acceleration, boot_limit) in enumerate(attempts, 1):
-        machine = _Machine(image, job, acceleration, systemd)
-        if machine.boots(boot_limit):
-            return machine.finish(limit, results)
+        with _Machine(image, job, acceleration, systemd) as machine:
+            if machine.boots(boot_limit):
+                return machine.finish(limit, results)
         if acceleration is ACCELERATED:
             print("/dev/kvm is there, but no guest boots on it: emulating", file=sys.stderr)
             (image.directory / "kvm-does-not-work").touch()
@@ -72,6 +72,7 @@ class _Machine:
         command = _command(image, job, acceleration, systemd, self.directory)
         self.process = subprocess.Popen(
             command,
+            bufsize=0,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=(self.directory / "errors").open("wb"),
@@ -81,14 +82,22 @@ class _Machine:
         self._reader = threading.Thread(target=self._pass_on, daemon=True)
         self._reader.start()
 
+    def __enter__(self) -> _Machine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Whatever happens, no qemu stays behind."""
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+
     def _pass_on(self) -> None:
         assert self.process.stdout
-        for line in self.process.stdout:
-            if self._started.is_set():
-                sys.stdout.write(line.decode(errors="replace"))
-                sys.stdout.flush()
-            elif line.strip() == b"started":
-                self._started.set()
+        if self.process.stdout.readline().strip() == b"started":
+            self._started.set()
+        while data := self.process.stdout.read(65536):
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
 
     @property
     def console(self) -> str:
@@ -97,11 +106,10 @@ class _Machine:
         return "\n".join(line for path in files for line in path.read_text(errors="replace").splitlines()[-30:])
 
     def boots(self, limit: float) -> bool:
-        """Whether the job begins within ``limit`` seconds; ended if not."""
+        """Whether the job begins within ``limit`` seconds."""
         deadline = time.monotonic() + limit
         while not self._started.wait(0.1):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                self._end()
                 return False
         return True
 
@@ -111,19 +119,13 @@ class _Machine:
             self.process.wait(limit)
         except subprocess.TimeoutExpired:
             raise MachineFailed(f"not done after {limit:.0f} s; the console's last words:\n{self.console}") from None
-        finally:
-            self._end()
+        self._reader.join()
         try:
             with tarfile.open(fileobj=io.BytesIO((self.directory / "results").read_bytes())) as archive:
                 archive.extractall(results, filter="data")
             return int((results / "status").read_text())
         except (OSError, ValueError, tarfile.TarError) as error:
             raise MachineFailed(f"no results ({error}); the console's last words:\n{self.console}") from None
-
-    def _end(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._reader.join()
 
 
 def _command(image: Image, job: Path, acceleration: list[str], systemd: bool, scratch: Path) -> list[str]:
@@ -133,7 +135,8 @@ def _command(image: Image, job: Path, acceleration: list[str], systemd: bool, sc
     line += "systemd.unified_cgroup_hierarchy=1" if systemd else "init=/usr/local/sbin/guest-init"
     return [
         *("nice", "-n", "10", program, "-M", kind, *acceleration, "-smp", str(CPUS), "-m", MEMORY),
-        *("-nodefaults", "-no-reboot", "-display", "none", "-device", "virtio-rng-pci"),
+        *("-nodefaults", "-display", "none", "-device", "virtio-rng-pci"),
+        *([] if systemd else ["-no-reboot"]),  # a job may ask for one: see guest-init
         *("-serial", f"file:{scratch}/console"),
         *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", line),
         *("-snapshot", "-drive", f"file={image.disk},if=none,id=root,format=raw,cache=unsafe"),

@@ -76,7 +76,7 @@ def test_only_loopback_is_listened_on(address: object) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "x", "unix://", "unix://host/x", "http://127.0.0.1", "tcp://", "tcp://example.com:1",
-                                  "tcp://127.0.0.1:99999", "fd://"])  # fmt: skip
+                                  "tcp://127.0.0.1:99999", "fd://x"])  # fmt: skip
 def test_hosts_that_are_none_are_refused(host: str) -> None:
     """Names are no addresses: what they mean may change after the check."""
     with pytest.raises(InvalidInput):

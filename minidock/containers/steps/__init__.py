@@ -24,6 +24,7 @@ from minidock.containers.steps.namespaces import (
     JoinNamespace,
     MakeCgroup,
     MapUsers,
+    NameScope,
     NewNamespace,
     RaiseLoopback,
     SetDomainName,
@@ -31,6 +32,7 @@ from minidock.containers.steps.namespaces import (
     SetSysctls,
     StartChild,
     StartChildInside,
+    StartScope,
 )
 from minidock.containers.steps.process import (
     CloseFiles,
@@ -92,6 +94,7 @@ __all__ = [
     "MountCgroups",
     "MountFilesystem",
     "MountOverlay",
+    "NameScope",
     "NewKeyring",
     "NewNamespace",
     "NewSession",
@@ -115,6 +118,7 @@ __all__ = [
     "SetUser",
     "StartChild",
     "StartChildInside",
+    "StartScope",
     "Step",
     "WaitForStart",
     "Where",

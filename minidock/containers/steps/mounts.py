@@ -104,7 +104,7 @@ class BindMount(Step, frozen=True):
 
 
 class MountCgroups(Step, frozen=True):
-    """Show the container its cgroup on /sys/fs/cgroup, and nothing above it."""
+    """Show the container its cgroup on /sys/fs/cgroup; what is above it only where it shares the host's namespace."""
 
     destination: str
     options: tuple[str, ...] = ()
@@ -132,11 +132,15 @@ class MountCgroups(Step, frozen=True):
         self._controllers(context.root, directories, options)
 
     def _unified(self, target: int, directory: Path, options: mounts.MountOptions) -> None:
-        """Version 2: with a cgroup namespace a new mount shows it; without, a bind of our own group."""
+        """Version 2: a new mount shows the cgroup namespace's root; in the host's, a bind of the host's whole tree.
+
+        There, /proc/self/cgroup has the path from its top. And a new mount would, in the first cgroup namespace, set
+        the one file system's options to ours: the host would lose nsdelegate.
+        """
         if self.own_namespace:
             syscalls.mount("cgroup", inside.by_descriptor(target), "cgroup2", options.flags)
             return
-        attach(str(directory), target, options)
+        attach(str(cgroups.detect().v2 or directory), target, options)
 
     def _controllers(self, root: int, directories: dict[str, Path], options: mounts.MountOptions) -> None:
         """Version 1: a tmpfs with a directory for each hierarchy, and in it a bind of our own group."""

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from minidock.containers.steps.step import Context, Step, Where
 from minidock.errors import InvalidSpec, SystemCallFailed
-from minidock.kernel import cgroups, links, namespaces, syscalls
+from minidock.kernel import cgroups, links, namespaces, syscalls, systemd
 from minidock.kernel.cgroups import Resources
 from minidock.kernel.namespaces import KINDS, IdMapping
 from minidock.units import bytes_size
@@ -50,8 +50,48 @@ class MakeCgroup(Step, frozen=True):
         context.cgroup.apply(self.resources)
 
 
+class NameScope(Step, frozen=True):
+    """Say which scope of systemd's will be the control group."""
+
+    path: str
+    man = "systemd.scope(5)"
+    why = "systemd makes a cgroup for processes that exist: first the name, then a process, then the group"
+    where: ClassVar[Where] = "before"
+
+    @property
+    def title(self) -> str:
+        return f"Choose the systemd scope {self.path}"
+
+    def apply(self, context: Context) -> None:
+        context.cgroup = cgroups.at(self.path)
+        context.cgroup.refuse_if_in_use()
+
+
+class StartScope(Step, frozen=True):
+    """Have systemd make the scope, with the child in it, and set the limits."""
+
+    path: str
+    resources: Resources
+    man = "org.freedesktop.systemd1(5)"
+    why = "on a machine with systemd there is one who makes cgroups; others ask it, over D-Bus, for one of their own"
+    where: ClassVar[Where] = "parent"
+
+    @property
+    def title(self) -> str:
+        return f"Ask systemd for the scope {self.path}"
+
+    def apply(self, context: Context) -> None:
+        scope = cgroups.parse_scope(self.path)
+        assert scope is not None and context.cgroup is not None, "NameScope comes before StartScope"
+        systemd.start_scope(scope.unit, scope.slice, context.child, f"minidock container {context.container_id}")
+        context.cgroup.adopt(context.child)
+        context.cgroup.apply(self.resources)
+
+
 def cgroup_path(path: str, container_id: str) -> str:
-    """Where a container's cgroup is, counted from the mount of the hierarchy."""
+    """Where a container's cgroup is, counted from the mount of the hierarchy, or the systemd scope it is."""
+    if cgroups.parse_scope(path):
+        return path
     return "/" + path.lstrip("/") if path else f"/minidock-{container_id}"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from aiohttp import web
 
 from minidock import messages
+from minidock.daemon import supervisor
 from minidock.daemon.api import absent, answers, parameters, tls
 from minidock.daemon.api.routes import MISSING, ROUTES, Route
 from minidock.daemon.config import Config, parse_host
@@ -122,19 +123,25 @@ async def listen(engine: Engine, config: Config) -> web.AppRunner:
     await runner.setup()
     secure = tls.context(config) if config.tlsverify else None
     for host in config.hosts:
-        place = parse_host(host)
         try:
-            opened = _unix_socket(place, config.group) if isinstance(place, Path) else _tcp_socket(*place)
+            opened = _sockets(parse_host(host), config.group)
         except OSError as error:
             raise InvalidInput(f"cannot listen on {host}: {error.strerror}") from None
-        if secure is not None and not isinstance(place, Path):
-            await tls.TlsSite(runner, opened, secure).start()
-        else:
-            await web.SockSite(runner, opened, backlog=1024).start()
+        for item in opened:
+            if secure is not None and item.family != socket.AF_UNIX:
+                await tls.TlsSite(runner, item, secure).start()
+            else:
+                await web.SockSite(runner, item, backlog=1024).start()
         log.info("listening on %s", host)
     if config.insecure_tcp_without_authentication:
         log.warning("%s: whoever reaches it is root on this machine", ", ".join(config.hosts))
     return runner
+
+
+def _sockets(place: Path | tuple[str, int] | None, group: str) -> list[socket.socket]:
+    if place is None:
+        return supervisor.inherited_sockets()
+    return [_unix_socket(place, group) if isinstance(place, Path) else _tcp_socket(*place)]
 
 
 def _tcp_socket(address: str, port: int) -> socket.socket:

@@ -9,7 +9,7 @@ Read in this order: ``layout`` (what this host has), ``resources`` (limits and n
 """
 
 from minidock.kernel.cgroups.interface import Cgroup
-from minidock.kernel.cgroups.layout import Layout, at, detect
+from minidock.kernel.cgroups.layout import Layout, at, detect, parse_scope
 from minidock.kernel.cgroups.resources import (
     BlockIO,
     Cpu,
@@ -44,4 +44,5 @@ __all__ = [
     "Throttle",
     "at",
     "detect",
+    "parse_scope",
 ]

@@ -43,6 +43,10 @@ class Cgroup(ABC):
         """Move a process with all its threads into the group. Some 10 ms: the kernel waits for a grace period."""
 
     @abstractmethod
+    def adopt(self, pid: int) -> None:
+        """Complete a group that systemd has made for ``pid``."""
+
+    @abstractmethod
     def apply(self, resources: Resources) -> None:
         """Set limits, of a new group or of one in use. What is None stays as it is.
 

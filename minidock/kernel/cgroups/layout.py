@@ -29,9 +29,17 @@ class Layout(Struct, frozen=True):
     v2: Path | None = None
     missing: tuple[str, ...] = ()
 
+    @property
+    def counts_swap(self) -> bool:
+        """Version 1 may have been booted without (``swapaccount=0``); version 2 has no way to tell at its root."""
+        memory = self.v1.get("memory")
+        return memory is None or (memory / "memory.memsw.limit_in_bytes").exists()
+
 
 def at(path: str, layout: Layout | None = None) -> Cgroup:
     """The cgroup ``path`` (counted from the mount of each hierarchy), existing or not. Nothing is touched.
+
+    ``SLICE:PREFIX:NAME`` is a scope of systemd's, as in runc: the group ``PREFIX-NAME.scope`` in that slice.
 
     Raises ``KernelFeatureMissing`` on a host without cgroups, ``InvalidSpec`` for a path that leads out of the mount,
     and for the mount itself: a container that had the root for its cgroup would take the host with it when killed.
@@ -40,6 +48,8 @@ def at(path: str, layout: Layout | None = None) -> Cgroup:
     layout = layout or detect()
     if layout.kind == "none":
         raise KernelFeatureMissing("no cgroups are mounted: mount -t cgroup2 none /sys/fs/cgroup")
+    if scope := parse_scope(path):
+        path = f"{slice_path(scope.slice)}/{scope.unit}"
     names = [name for name in path.split("/") if name not in ("", ".")]
     if not names or ".." in names:
         raise InvalidSpec(f"cgroup path {path!r} does not lead to a group below the cgroup mount")
@@ -51,6 +61,29 @@ def at(path: str, layout: Layout | None = None) -> Cgroup:
     from minidock.kernel.cgroups.v1 import CgroupV1
 
     return CgroupV1(path, layout.v1)
+
+
+class Scope(Struct, frozen=True):
+    """A scope of systemd's: the slice that it is in, and its own name."""
+
+    slice: str
+    unit: str
+
+
+def parse_scope(path: str) -> Scope | None:
+    """``minidock.slice:minidock:4f2a…`` names the scope ``minidock-4f2a….scope``; None: an ordinary path."""
+    slice_name, *rest = path.split(":")
+    if len(rest) != 2 or "/" in path or not slice_name.endswith(".slice"):
+        return None
+    return Scope(slice_name, f"{'-'.join(name for name in rest if name)}.scope")
+
+
+def slice_path(name: str) -> str:
+    """Where a slice is: each dash goes one deeper, ``a-b.slice`` is in ``a.slice`` (systemd.slice(5))."""
+    words = name.removesuffix(".slice").split("-")
+    if words == [""]:
+        return ""  # -.slice is the root
+    return "".join(f"/{'-'.join(words[: number + 1])}.slice" for number in range(len(words)))
 
 
 def detect(mountinfo: str = "/proc/self/mountinfo") -> Layout:

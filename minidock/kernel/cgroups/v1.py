@@ -54,6 +54,14 @@ class CgroupV1(Cgroup):
 
     def create(self) -> None:
         self.refuse_if_in_use()
+        self._make()
+
+    def adopt(self, pid: int) -> None:
+        # systemd makes it in the trees that it uses itself, not in the freezer's, say.
+        self._make()
+        self.join(pid)
+
+    def _make(self) -> None:
         for name, directory in self.directories().items():
             for group in tree.line_of_descent(self.mounts[name], directory):
                 tree.make(group)

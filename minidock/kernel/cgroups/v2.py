@@ -78,6 +78,9 @@ class CgroupV2(Cgroup):
     def join(self, pid: int) -> None:
         write(self.directory / "cgroup.procs", str(pid))
 
+    def adopt(self, pid: int) -> None:
+        """Nothing is missing: there is one tree, and systemd switches all controllers on for what it delegates."""
+
     def apply(self, resources: Resources) -> None:
         for limit in limits(resources):
             self._limit(limit)
@@ -104,7 +107,7 @@ class CgroupV2(Cgroup):
             raise KernelFeatureMissing(f"this kernel has no {limit.file}, though it has the controller {controller}")
         for group in tree.line_of_descent(self.mount, self.directory):
             above = group.parent
-            if controller in read(above / "cgroup.controllers").split() and read_or(above / "cgroup.procs", "").strip():
+            if controller in read(above / "cgroup.controllers").split() and _is_in_the_way(above):
                 raise KernelFeatureMissing(
                     f"the cgroup {above} has processes of its own, so those below get no controller {controller}: move "
                     f"them into a group below it, or choose another --cgroup-parent"
@@ -214,8 +217,7 @@ def _enable(parent: Path, mount: Path) -> None:
     processes of its own we do not try: the kernel would refuse memory, but for cpu and pids it would turn ``parent``
     into the root of a threaded domain, and then no process could ever be in the groups below.
     """
-    # Only the real root, which has no type, may have both.
-    if (parent / "cgroup.type").exists() and read(parent / "cgroup.procs").strip():
+    if _is_in_the_way(parent):
         if parent != mount:
             return
         _move_to_leaf(mount)
@@ -229,6 +231,12 @@ def _enable(parent: Path, mount: Path) -> None:
         except SystemCallFailed as failure:
             if failure.errno not in (errno.EBUSY, errno.EINVAL, errno.ENOENT, errno.EOPNOTSUPP):
                 raise
+
+
+def _is_in_the_way(group: Path) -> bool:
+    """Whether a group has processes of its own, and may not. The real root, which has no type, may."""
+    kind = read_or(group / "cgroup.type", "")
+    return kind.startswith("domain") and "invalid" not in kind and bool(read(group / "cgroup.procs").strip())
 
 
 def _move_to_leaf(mount: Path) -> None:
