@@ -6,6 +6,7 @@ sd_listen_fds(3), sd_notify(3), org.freedesktop.systemd1(5).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -32,11 +33,11 @@ def inherited_sockets() -> list[socket.socket]:
 
 
 def tell(*words: str) -> None:
-    """One datagram to whoever started us and wants to know: ``READY=1``, ``STOPPING=1``, …"""
+    """One datagram to whoever started us and wants to know: ``READY=1``, ``STOPPING=1``. Nobody may be listening."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.sendto("\n".join(words).encode(), "\0" + address[1:] if address.startswith("@") else address)
 
 

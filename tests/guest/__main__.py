@@ -1,8 +1,8 @@
 """Run tests in a guest with pure cgroup v2: ``python -m tests.guest PYTEST-ARGUMENT…``, or with ``--systemd``.
 
 Without ``--systemd`` the guest has a small first process, and any tests of the suite can be run. With it, the tests of
-the service run (``tests/systemd``), with a reboot in their middle. pytest's output comes out as if it ran here, its JUnit
-reports go into a directory (``--junit``). The exit status is pytest's, or 125 when the machine itself failed.
+the service run (``tests/systemd``), with a reboot in their middle. pytest's output comes out as if it ran here, its
+JUnit reports go into a directory (``--junit``). The exit status is pytest's, or 125 when the machine itself failed.
 """
 
 from __future__ import annotations
