@@ -38,11 +38,12 @@ def adapted(host: HostConfig) -> tuple[HostConfig, list[str]]:
 
 def _features(layout: cgroups.Layout) -> list[tuple[bool, tuple[str, ...], str]]:
     """Is it there, the fields that need it, the warning."""
-    is_v1 = layout.kind != "v2"
+    is_v1, lacks = layout.kind != "v2", set(layout.missing)
     # The root group has no weight of its own; that the scheduler BFQ is there, its counters tell.
-    has_weight = not is_v1 or any(_has(layout, "blkio", name) for name in ("blkio.bfq.io_serviced", "blkio.weight"))
+    has_weight = ("io" not in lacks and not is_v1) or any(
+        _has(layout, "blkio", name) for name in ("blkio.bfq.io_serviced", "blkio.weight")
+    )
     no_swap = "swap limit capabilities or the cgroup is not mounted. Memory limited without swap."
-    lacks = set(layout.missing)
     has_memory, or_not = "memory" not in lacks, "or the cgroup is not mounted."
     return [
         (has_memory, ("memory", "memory_swap"), f"memory limit capabilities {or_not} Limitation discarded."),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from minidock.daemon.unsupported import discard
+from minidock.daemon import support
+from minidock.errors import InvalidInput
 from minidock.kernel import cgroups
 from minidock.messages import HostConfig
 from tests.engine.harness import Daemon, wait_for
@@ -175,9 +176,10 @@ def test_what_this_version_cannot_do_is_dropped_with_a_warning(daemon: Daemon) -
     assert daemon.docker("start", "-a", "warned").returncode == 0
 
 
-def test_a_host_without_controllers_runs_containers_without_limits() -> None:
+def test_a_host_without_controllers_runs_containers_without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every limit has its warning, none is an error but --cpus, as with Docker."""
     nothing = cgroups.Layout("v2", v2=Path("/sys/fs/cgroup"), missing=("cpu", "cpuset", "memory", "pids", "io"))
+    monkeypatch.setattr(cgroups, "detect", lambda: nothing)
     asked = HostConfig(
         memory=64 << 20,
         memory_reservation=32 << 20,
@@ -185,12 +187,10 @@ def test_a_host_without_controllers_runs_containers_without_limits() -> None:
         oom_kill_disable=True,
         pids_limit=10,
         cpu_shares=512,
-        cpu_quota=5000,
         cpuset_cpus="0",
         blkio_weight=100,
     )
-    left, warnings = discard(asked, nothing)
-    assert left == HostConfig(memory_swap=-1) and len(warnings) == 9
-    assert all(text.startswith("Your kernel does not support ") for text in warnings)
-    with pytest.raises(Exception, match="NanoCPUs can not be set"):
-        discard(HostConfig(nano_cpus=1), nothing)
+    left, warnings = support.adapted(asked)
+    assert left == HostConfig() and len(warnings) == 8
+    with pytest.raises(InvalidInput, match="NanoCPUs can not be set"):
+        support.adapted(HostConfig(nano_cpus=1))
