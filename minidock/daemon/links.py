@@ -54,9 +54,8 @@ def _linked(engine: Engine, container: Container) -> list[tuple[str, Container, 
 def hosts(engine: Engine, container: Container) -> list[tuple[str, str]]:
     """Names and addresses for the hosts file. Raises Conflict."""
     return [
-        (name, address)
+        (" ".join(dict.fromkeys((alias, other.id[:12], other.name))), address)
         for alias, other, address in _linked(engine, container)
-        for name in dict.fromkeys((alias, other.id[:12], other.name))
     ]
 
 

@@ -66,7 +66,7 @@ async def disconnect(engine: Engine, network: Network, container: Container) -> 
     """``POST /networks/ID/disconnect``. Raises Forbidden."""
     async with container.lock:
         record = container.record
-        if network.name == "host" or record.host.network_mode == "host":
+        if network.name == record.host.network_mode == "host":
             raise InvalidInput("container cannot be disconnected from host network or connected to host network")
         present = joining.wanted(record)
         if network.name not in present:

@@ -36,11 +36,11 @@ def hosts(
     extra: Iterable[tuple[str, str]] = (),
     local: str | None = None,
 ) -> str:
-    """``/etc/hosts``: the ``local`` names, then ``extra`` (name, address), then the container's own.
+    """``/etc/hosts``: the ``local`` names, then ``extra`` (names, address), then the container's own.
 
     Raises ``InvalidInput`` for a name or address that is none: a newline in one would be a line of its own.
     """
-    lines = [f"{_address(where)}\t{_name(what)}\n" for what, where in extra]
+    lines = [f"{_address(where)}\t{' '.join(map(_name, what.split(' ')))}\n" for what, where in extra]
     full = f"{_name(f'{name}.{domain}')} " if domain else ""
     lines += [f"{_address(address)}\t{full}{_name(name)}\n" for address in addresses]
     return (_LOCAL if local is None else local) + "".join(lines)
