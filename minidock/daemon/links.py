@@ -51,10 +51,10 @@ def _linked(engine: Engine, container: Container) -> list[tuple[str, Container, 
     return found
 
 
-def hosts(engine: Engine, container: Container) -> list[tuple[str, str]]:
+def hosts(engine: Engine, container: Container) -> list[tuple[list[str], str]]:
     """Names and addresses for the hosts file. Raises Conflict."""
     return [
-        (" ".join(dict.fromkeys((alias, other.id[:12], other.name))), address)
+        (list(dict.fromkeys((alias, other.id[:12], other.name))), address)
         for alias, other, address in _linked(engine, container)
     ]
 

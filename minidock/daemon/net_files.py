@@ -46,14 +46,14 @@ def _copy(engine: Engine, container: Container) -> None:
         _write(container.bundle / name, source.read_text() if source.exists() else "")
 
 
-def _extra_hosts(engine: Engine, host: HostConfig) -> list[tuple[str, str]]:
+def _extra_hosts(engine: Engine, host: HostConfig) -> list[tuple[list[str], str]]:
     found = []
     for entry in host.extra_hosts or []:
         name, _, address = entry.partition("=") if "=" in entry else entry.partition(":")
         pool = engine.networks.default.pool(4)
         if address == "host-gateway" and pool is not None:
             address = str(pool.gateway.ip)
-        found.append((name, address.strip("[]")))
+        found.append(([name], address.strip("[]")))
     return found
 
 

@@ -33,14 +33,14 @@ def hosts(
     name: str,
     domain: str,
     addresses: Iterable[str],
-    extra: Iterable[tuple[str, str]] = (),
+    extra: Iterable[tuple[Sequence[str], str]] = (),
     local: str | None = None,
 ) -> str:
     """``/etc/hosts``: the ``local`` names, then ``extra`` (names, address), then the container's own.
 
     Raises ``InvalidInput`` for a name or address that is none: a newline in one would be a line of its own.
     """
-    lines = [f"{_address(where)}\t{' '.join(map(_name, what.split(' ')))}\n" for what, where in extra]
+    lines = [f"{_address(where)}\t{' '.join(map(_name, names))}\n" for names, where in extra]
     full = f"{_name(f'{name}.{domain}')} " if domain else ""
     lines += [f"{_address(address)}\t{full}{_name(name)}\n" for address in addresses]
     return (_LOCAL if local is None else local) + "".join(lines)

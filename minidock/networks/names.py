@@ -17,7 +17,6 @@ import logging
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import count
 
 import dns.exception
 import dns.flags
@@ -74,7 +73,6 @@ class NameServer:
 
     def __init__(self, knowledge: Knowledge) -> None:
         self._knowledge = knowledge
-        self._turn = count()
         self._forwarded = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._udp: asyncio.DatagramTransport | None = None
@@ -152,13 +150,12 @@ class NameServer:
             return None
         kinds = {dns.rdatatype.A: [4], dns.rdatatype.AAAA: [6], dns.rdatatype.ANY: [4, 6]}
         records = []
+        # Several may have this name: dnspython writes their addresses in another order each time.
         for version in kinds.get(question.rdtype, []):
             own = [str(address) for address in found if address.version == version]
-            # Several have this name: each is the first in its turn.
-            start = next(self._turn) % len(own) if own else 0
             kind = "A" if version == 4 else "AAAA"
             if own:
-                records.append(dns.rrset.from_text(question.name, TTL, "IN", kind, *own[start:], *own[:start]))
+                records.append(dns.rrset.from_text(question.name, TTL, "IN", kind, *own))
         return records  # an own name without such an address is an answer too: an empty one
 
     def _pointer(self, question: dns.rrset.RRset) -> list[dns.rrset.RRset] | None:

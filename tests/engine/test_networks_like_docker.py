@@ -31,7 +31,8 @@ network create --opt com.docker.network.driver.mtu=abc over
 network create --subnet 10.62.0.0/30 --gateway 10.62.0.1 small
 network create --internal --label a=b inner
 network create --ipv6 --subnet fd00:1::/64 --subnet 10.63.0.0/24 six
-network inspect --format "{{.Name}} {{.Driver}} {{.Scope}} {{.Internal}} {{.EnableIPv6}} {{.Options}} {{.Labels}}" sub inner
+network inspect --format "{{.Name}} {{.Driver}} {{.Scope}} {{.Internal}} {{.EnableIPv6}}" sub inner
+network inspect --format "{{.Options}} {{.Labels}}" sub inner
 network inspect --format "{{.IPAM.Config}}" sub
 network inspect nosuch
 network ls --format "{{.Name}} {{.Driver}} {{.Scope}}" --filter name=n
@@ -51,8 +52,8 @@ run -d --name eight --network nosuch tiny sleep 1000
 run -d --name nine --network small tiny sleep 1000
 run -d --name ten --network small tiny sleep 1000
 run -d --name v6 --network six tiny sleep 1000
-inspect -f "{{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{$e.IPAddress}}/{{$e.IPPrefixLen}} {{$e.Gateway}} {{$e.MacAddress}}{{end}}" one
-inspect -f "{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}}/{{.GlobalIPv6PrefixLen}} {{.IPv6Gateway}} {{.IPAddress}}{{end}}" v6
+inspect -f "{{range .NetworkSettings.Networks}}{{.IPAddress}}/{{.IPPrefixLen}} {{.Gateway}} {{.MacAddress}}{{end}}" one
+inspect -f "{{range .NetworkSettings.Networks}}{{.GlobalIPv6Address}} {{.IPv6Gateway}} {{.IPAddress}}{{end}}" v6
 network connect net one
 network connect net one
 network connect --ip 10.1.1.1 net nine

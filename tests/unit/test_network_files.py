@@ -10,9 +10,9 @@ from minidock.networks import files
 
 def test_hosts() -> None:
     """Local names, then what was asked for, then the container's own name with its domain."""
-    text = files.hosts("web", "example.org", ["172.17.0.2"], [("db", "10.0.0.5"), ("six", "fd00::1")])
+    text = files.hosts("web", "example.org", ["172.17.0.2"], [(["db"], "10.0.0.5"), (["six", "sixth"], "fd00::1")])
     assert text.startswith("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n")
-    assert text.endswith("10.0.0.5\tdb\nfd00::1\tsix\n172.17.0.2\tweb.example.org web\n")
+    assert text.endswith("10.0.0.5\tdb\nfd00::1\tsix sixth\n172.17.0.2\tweb.example.org web\n")
 
 
 def test_hosts_without_a_network() -> None:
@@ -31,7 +31,7 @@ def test_a_name_cannot_smuggle_a_line(bad: str) -> None:
     with pytest.raises(InvalidInput):
         files.hosts(bad, "", ["172.17.0.2"])
     with pytest.raises(InvalidInput):
-        files.hosts("a", "", ["172.17.0.2"], [(bad, "10.0.0.1")])
+        files.hosts("a", "", ["172.17.0.2"], [([bad], "10.0.0.1")])
     with pytest.raises(InvalidInput):
         files.hostname(bad)
     with pytest.raises(InvalidInput):
@@ -42,7 +42,7 @@ def test_a_name_cannot_smuggle_a_line(bad: str) -> None:
 def test_an_address_is_an_address(bad: str) -> None:
     """In hosts and for name servers."""
     with pytest.raises(InvalidInput, match="invalid IP address"):
-        files.hosts("a", "", [], [("b", bad)])
+        files.hosts("a", "", [], [(["b"], bad)])
     with pytest.raises(InvalidInput, match="invalid IP address"):
         files.resolv_conf(servers=[bad], host="")
 
