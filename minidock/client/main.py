@@ -179,7 +179,7 @@ def _dispatch(context: Context, words: list[str]) -> int:
     if name == "__complete":
         from minidock.client import completion
 
-        print("\n".join(completion.candidates(context, rest)))
+        print("\n".join(completion.candidates(rest)))
         return 0
     if name == "help":
         return run([*rest, "--help"])
