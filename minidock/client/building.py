@@ -53,14 +53,15 @@ class Plain:
             self.text(step, event["text"])
         elif kind == "image":
             self.image(event)
-        else:
+        elif kind in ("status", "done", "failed", "cancelled"):
             self.flush(step)
             self.line(step, outcome(event))
 
     def title(self, event: Event) -> str:
         """``[build 2/4] RUN make``"""
-        stage = f"{event['stage']} " if event.get("stage") else ""
-        return f"[{stage}{event['step']}/{self.total}] {event['text']}"
+        stage = event.get("stage", "")
+        stage = f"stage-{stage}" if stage.isdigit() else stage
+        return f"[{stage} {event['step']}/{self.total}] {event['text']}"
 
     def text(self, step: int, text: str) -> None:
         """What a program wrote: whole lines now, the rest when its end has come."""

@@ -16,6 +16,8 @@ def events(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock events``: what happens, as it happens."""
     query = {"since": moment(flags["since"]), "until": moment(flags["until"]), "filters": filters(flags["filter"])}
     for event in context.client.request("GET", "/events", query).documents():
+        attributes = event["Actor"].get("Attributes") or {}
+        event["Actor"]["Attributes"] = {name: attributes[name] for name in sorted(attributes)}
         print(formatted("", flags["format"], event) if flags["format"] else event_line(event), flush=True)
     return 0
 
@@ -25,8 +27,7 @@ def event_line(event: dict[str, Any]) -> str:
     nanoseconds = event.get("timeNano") or event["time"] * SECOND
     day, clock, zone, *_ = local_time(nanoseconds).split(" ")
     offset = "Z" if zone == "+0000" else f"{zone[:3]}:{zone[3:]}"
-    attributes = event["Actor"].get("Attributes") or {}
-    listed = ", ".join(f"{name}={attributes[name]}" for name in sorted(attributes))
+    listed = ", ".join(f"{name}={value}" for name, value in event["Actor"]["Attributes"].items())
     moment = f"{day}T{clock}.{nanoseconds % SECOND:09d}{offset}"
     return f"{moment} {event['Type']} {event['Action']} {event['Actor']['ID']}" + (f" ({listed})" if listed else "")
 

@@ -27,7 +27,7 @@ _PLACES = {
 _MAPS = frozenset(
     [
         *("Annotations", "Config", "Data", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options"),
-        *("PortBindings", "Ports", "StorageOpt", "Sysctls", "Tmpfs", "Volumes"),
+        *("PortBindings", "Ports", "Status", "StorageOpt", "Sysctls", "Tmpfs", "Volumes"),
     ]
 )
 _POINTERS = frozenset(
@@ -37,6 +37,7 @@ _POINTERS = frozenset(
 # Fields that the API leaves out when they are not set; a template may ask for them all the same.
 _OPTIONAL = {
     "State": ("Health",),
+    "Volume": ("Status",),
     "Config": ("Healthcheck", "StopTimeout"),
     "HostConfig": ("Annotations", "Init", "Mounts", "StorageOpt", "Sysctls", "Tmpfs"),
 }
@@ -95,7 +96,7 @@ def _show(look: Callable[[str], dict[str, Any]], form: str, names: list[str]) ->
 
 def _print(template: Template, document: dict[str, Any]) -> None:
     try:
-        print(template.render(with_nils(document)))
+        print(template.render(with_nils(document, "Volume" if "Mountpoint" in document else "")))
     except TemplateError as error:
         print()
         raise TemplateError(f"template parsing error: {error}") from None
