@@ -66,11 +66,11 @@ def screen(text: str) -> list[str]:
     lines = [""]
     for part in re.split("(\x1b\\[\\d*[AJ]|\r|\n)", text):
         if part.endswith("A") and part.startswith("\x1b"):
-            lines = lines[: len(lines) - int(part[2:-1])]
+            lines = [*lines[: -1 - int(part[2:-1])], ""]
         elif part == "\n":
             lines.append("")
         elif not part.startswith(("\x1b", "\r")):
-            lines[-1:] = [lines[-1] + part] if lines else [part]
+            lines[-1] += part
     return lines
 
 
