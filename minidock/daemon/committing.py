@@ -59,9 +59,9 @@ async def commit(engine: Engine, container: Container, wanted: Wanted) -> Image:
             with contextlib.suppress(Conflict):  # it was killed meanwhile
                 await lifecycle.unpause(engine, container)
     name = wanted.name.with_default_tag().familiar if wanted.name else ""
-    engine.tell(container, "commit", comment=wanted.comment, imageID=image.id, imageRef=name)
     if name:
         engine.tell_image("tag", image.id, name)
+    engine.tell(container, "commit", comment=wanted.comment, imageID=image.id, imageRef=name)
     return image
 
 

@@ -6,7 +6,7 @@ What a file is packed with, its first bytes say: media types and file names are 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
@@ -108,13 +108,32 @@ class ReadAhead:
         return piece
 
 
+class Counted(io.RawIOBase):
+    """A file, and how many bytes were read of it. Closing this does not close the file."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = cast(io.RawIOBase, file)
+        self.size = 0
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read, and count."""
+        count = self._file.readinto(buffer) or 0
+        self.size += count
+        return count
+
+
 class Stream:
-    """An archive's bytes. ``limit`` is how many there may be: a small blob can hold an endless row of zeros.
+    """An archive's bytes. ``limit`` is how many there may be: a small blob can hold an endless row of zeros. It may be
+    a function, which is asked again and again: how large the blob is shows only at its end.
 
     ``hash_``, if there is one, is fed with all of them (see :func:`minidock.oci.digest.hasher`).
     """
 
-    def __init__(self, file: BinaryIO | ReadAhead, limit: int, hash_: Hash | None = None) -> None:
+    def __init__(self, file: BinaryIO | ReadAhead, limit: int | Callable[[], int], hash_: Hash | None = None) -> None:
         self._file = file
         self._limit = limit
         self._buffer = b""
@@ -169,8 +188,9 @@ class Stream:
             raise CorruptContent(f"archive cannot be unpacked: {error}") from error
         self._at = 0
         self.size += len(self._buffer)
-        if self.size > self._limit:
-            raise InvalidSpec(f"archive is larger than {self._limit} bytes when unpacked: refused")
+        limit = self._limit() if callable(self._limit) else self._limit
+        if self.size > limit:
+            raise InvalidSpec(f"archive is larger than {limit} bytes when unpacked: refused")
         if self._hash is not None:
             self._hash.update(self._buffer)
         return bool(self._buffer)

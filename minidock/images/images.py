@@ -251,17 +251,19 @@ class Images:
         name: Reference | None = None,
         config: ContainerDefaults | None = None,
         comment: str = "",
+        platform: Platform | None = None,
     ) -> Image:
         """``docker import``: a root file system's archive, packed or not, becomes an image of one layer.
 
         Raises InvalidSpec, CorruptContent, NoSpace; then there is no image.
         """
         with self.bringing():
-            blob = store_archive(self.content, stream, self.layers.limits.size)
+            blob = store_archive(self.content, stream, self.layers.limits)
             self.provisional([blob.digest])
             layer = Layer(blob, self.layers.unpack_new(blob))
             step = History(created=units.format_rfc3339(time.time_ns()), comment=comment)
-            return self.derive(None, [layer], config or ContainerDefaults(), [step], [name] if name else [])
+            names = [name] if name else []
+            return self.derive(None, [layer], config or ContainerDefaults(), [step], names, platform=platform)
 
     def let_go(self, layers: Iterable[Layer]) -> None:
         """Remove the layers that no image, container or hold needs; now, or when nothing is on its way any more."""

@@ -15,7 +15,7 @@ import posixpath
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import msgspec
 
@@ -23,7 +23,7 @@ from minidock.content.store import Content
 from minidock.content.wholes import everything, is_whole
 from minidock.errors import CorruptContent, InvalidDigest, InvalidReference, InvalidSpec, NotFound
 from minidock.images import archive
-from minidock.images.compression import CHUNK, ReadAhead, Stream, decompressed, kind_of
+from minidock.images.compression import CHUNK, Counted, ReadAhead, Stream, decompressed, kind_of
 from minidock.images.image import Image
 from minidock.images.images import Images
 from minidock.images.saving import CONTAINERD_NAME
@@ -134,18 +134,15 @@ class _Archive:
 
     def read(self, file: BinaryIO) -> _Archive:
         """Store every file. Raises InvalidSpec, CorruptContent, NoSpace."""
-        packed = io.BufferedReader(cast(io.RawIOBase, file), CHUNK)
-        try:
-            with ReadAhead(decompressed(packed)) as opened:
-                stream = Stream(opened, self._images.layers.limits.size)
-                reader = archive.Reader(stream)
-                for count, entry in enumerate(reader):
-                    if count >= MAX_FILES:
-                        raise InvalidSpec(f"archive has more than {MAX_FILES} files: refused")
-                    self._add(entry, reader)
-                stream.drain()
-        finally:
-            packed.detach()
+        packed, limits = Counted(file), self._images.layers.limits
+        with ReadAhead(decompressed(io.BufferedReader(packed, CHUNK))) as opened:
+            stream = Stream(opened, lambda: limits.size_of(packed.size))
+            reader = archive.Reader(stream)
+            for count, entry in enumerate(reader):
+                if count >= MAX_FILES:
+                    raise InvalidSpec(f"archive has more than {MAX_FILES} files: refused")
+                self._add(entry, reader)
+            stream.drain()
         return self
 
     def _add(self, entry: archive.Entry, reader: archive.Reader) -> None:

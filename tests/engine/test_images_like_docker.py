@@ -257,3 +257,27 @@ def test_load_and_save_by_id(both: Both) -> None:
     assert refused.returncode == 1
     assert "archive header" in refused.stderr
     assert both.refuse("save", "nothing")[0] == both.refuse("save", "nothing")[1]
+
+
+def test_events_of_images(both: Both) -> None:
+    """The same actions in the same order; import and commit with a name are also a tag."""
+    since = str(time.time())
+    both.say("import", "-", "told", stdin=tiny_archive())
+    both.say("tag", "told", "told:2")
+    both.say("commit", "made", "told:3")
+    ours, theirs = archives(both, "told:3")
+    both.say("rmi", "told:3")
+    both.ours.ok("load", "-q", input=ours)
+    both.theirs.docker("load", "-q", stdin=theirs)
+    both.say("rmi", "told:2", "told:3")
+    shown = ["events", "--since", since, "--until", str(time.time()), "--format", "{{.Type}} {{.Action}} {{.Actor.ID}}"]
+    seen = [re.sub("[0-9a-f]{64}", "ID", text).splitlines() for text in both.say(*shown)]
+    # Two events of one moment have no order.
+    assert [sorted(seen[0]), seen[0][-1:]] == [sorted(seen[1]), seen[1][-1:]]
+
+
+def test_import_for_another_platform(both: Both) -> None:
+    """The image says what it was said to be for. (dockerd has done so since 23.)"""
+    both.ours.ok("import", "--platform", "linux/arm64", "-", "foreign", input=tiny_archive())
+    assert both.ours.json("GET", "/images/foreign/json")["Architecture"] == "arm64"
+    both.ours.ok("rmi", "foreign")

@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minidock.errors import CorruptContent, InvalidInput, MinidockError
-from minidock.images import Image
+from minidock.images import Image, Limits
 from minidock.images.archive import FILE, SYMLINK, Entry
 from minidock.images.archive_writer import Writer
 from minidock.images.loading import load
@@ -222,6 +222,20 @@ def test_tampered_archives(machine: Machine, other: Machine) -> None:
             loaded(other, broken)
         nothing_is_left(other)
     assert loaded(other, packed(whole))[0].id == image.id
+
+
+def test_a_bomb(machine: Machine, tmp_path: Path) -> None:
+    """An archive that unpacks to far more than it is, is refused before it has filled the disk."""
+    bomb = packed({"zeros": bytes(8_000_000)})
+    careful = Machine(tmp_path / "careful", Limits(free=1_000_000, ratio=10))
+    for pack in (gzip.compress, bz2.compress, lzma.compress):
+        with pytest.raises(InvalidInput, match=r"larger than [0-9]+ bytes when unpacked: refused"):
+            loaded(careful, pack(bomb))
+        nothing_is_left(careful)
+        with pytest.raises(InvalidInput, match=r"larger than [0-9]+ bytes when unpacked: refused"):
+            careful.images.import_rootfs(io.BytesIO(pack(bomb)))
+        nothing_is_left(careful)
+    careful.close()
 
 
 def test_a_damaged_blob_is_not_saved(machine: Machine) -> None:

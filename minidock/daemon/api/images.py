@@ -132,11 +132,15 @@ async def _import(engine: Engine, request: web.Request) -> web.StreamResponse:
     source, reference = request.query["fromSrc"], _new_name(request)
     config = changes.apply(_changes(request))
     comment = request.query.get("message") or f"Imported from {source}"
+    asked = request.query.get("platform", "")
+    platform = platforms.parse(asked) if asked else None
 
     async def work(tell: pulling.Tell) -> None:
         async with _opened(request, source, tell) as stream:
             file = progress.opened(stream)
-            image = await asyncio.to_thread(engine.images.import_rootfs, file, reference, config, comment)
+            image = await asyncio.to_thread(engine.images.import_rootfs, file, reference, config, comment, platform)
+        if reference:
+            engine.tell_image("tag", image.id, reference.with_default_tag().familiar)
         engine.tell_image("import", image.id)
         tell(Progress(status=image.id))
 
