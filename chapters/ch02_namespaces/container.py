@@ -26,6 +26,8 @@ def plan(root: Path, program: tuple[str, ...]) -> list[s.Step]:
         s.KeepMountsApart("rprivate"),
         s.BindRoot(str(root)),
         s.MountFilesystem("/proc", "proc", "proc", ("nosuid", "noexec", "nodev")),
+        s.MountFilesystem("/dev", "tmpfs", "tmpfs", ("nosuid", "mode=755")),
+        s.MakeDevices(s.DEFAULT_DEVICES),
         s.PivotRoot(),
         s.FindProgram(program[0]),
         s.ExecuteProgram(program),

@@ -1,0 +1,1 @@
+"""Chapter 3: cgroups, and how much is enough."""

@@ -1,0 +1,3 @@
+def parse_number(text):
+    text = text.strip()
+    return None if text == "max" else int(text)
