@@ -21,7 +21,8 @@ def login(context: Context, flags: Flags, arguments: list[str]) -> int:
     known = {} if user or password else credentials.known(key)
     if known:
         name = f" [Username: {known['username']}]" if known.get("username") else ""
-        print(f"Authenticating with existing credentials...{name}\n", file=sys.stderr)
+        hint = "To login with a different account, run 'minidock logout' followed by 'minidock login'"
+        print(f"Authenticating with existing credentials...{name}\n\n Info -> {hint}\n\n", file=sys.stderr)
         try:
             return _try(context, key, known)
         except ErrorFromDaemon as error:
@@ -68,7 +69,8 @@ def _try(context: Context, key: str, found: dict[str, str]) -> int:
     answer = context.client.request("POST", "/auth", body=found).json() or {}
     if token := answer.get("IdentityToken"):
         found = {**found, "password": "", "identitytoken": token}
-    credentials.store(key, found)
+    if found != credentials.known(key):
+        credentials.store(key, found)
     print(answer.get("Status") or "Login Succeeded")
     return 0
 
