@@ -233,8 +233,55 @@ def test_completion_knows_commands_flags_and_names(daemon: Daemon) -> None:
     assert "--memory" in minidock(daemon, "__complete", "run", "--mem").stdout.split()
     assert minidock(daemon, "__complete", "start", "unm").stdout == "unmistakable\n"
     assert minidock(daemon, "__complete", "run", "ti").stdout == "tiny:latest\n"
+    daemon.ok("network", "create", "somewhere")
+    daemon.ok("volume", "create", "something")
+    for words, expected in (
+        (["network", "connect", "som"], "somewhere"),
+        (["network", "connect", "somewhere", "unm"], "unmistakable"),
+        (["run", "--network", "some"], "somewhere"),
+        (["-H", daemon.host, "volume", "rm", "-f", "some"], "something"),
+        (["tag", "tiny:"], "tiny:latest"),
+        (["inspect", "some"], "something\nsomewhere"),
+        (["run", "tiny", ""], ""),
+        (["context", "use", "def"], "default"),
+    ):
+        assert minidock(daemon, "__complete", *words).stdout.rstrip("\n") == expected
+    daemon.ok("network", "rm", "somewhere")
+
+
+def test_bash_completes_with_the_script(daemon: Daemon, tmp_path: Path) -> None:
+    """What the person at the shell gets for a Tab, with an image's colon in the word."""
+    program = tmp_path / "minidock"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -c "from minidock.client.main import main; main()" "$@"\n')
+    program.chmod(0o755)
     script = minidock(daemon, "completion", "bash").stdout
-    assert subprocess.run(["bash", "-n"], input=script.encode(), check=False).returncode == 0
+    tab = 'COMP_WORDS=(minidock rmi tiny:); COMP_CWORD=2; _minidock; echo "${COMPREPLY[@]}"'
+    environment = daemon.environment | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script + "\n" + tab], capture_output=True, env=environment, text=True)
+    assert (done.stdout, done.stderr) == ("tiny:latest\n", "")
+
+
+def test_the_table_of_stats_follows_what_happens(daemon: Daemon, terminal: Start) -> None:
+    """A container that starts gets a line, one that ends loses it; ^C ends it."""
+    table = terminal("stats", "--format", "table {{.Name}}\t{{.PIDs}}\t{{.MemUsage}}")
+    table.expect(r"\x1b\[HNAME +PIDS +MEM USAGE / LIMIT\x1b\[K\r\n")
+    daemon.ok("run", "-d", "--name", "comes", "--network", "none", "tiny", "sleep", "1000")
+    table.expect(r"comes +1 +[\d.]+[KM]?i?B / ")
+    daemon.ok("rm", "-f", "comes")
+    table.expect(r"\x1b\[HNAME[^\n]*\n(?![^\x1b]*comes)")
+    table.type("\x03")
+    assert table.wait() == 130
+
+
+def test_a_build_is_shown_as_it_goes_on(daemon: Daemon, terminal: Start, tmp_path: Path) -> None:
+    """What runs has the last lines of its output below it; in the end there is one line a step, and the image."""
+    (tmp_path / "Dockerfile").write_text("FROM tiny\nRUN echo one; echo two\n")
+    build = terminal("build", "-t", "shown", str(tmp_path))
+    build.expect(r"\[stage-0 2/2\] RUN echo one")
+    build.expect("   one\r\n")
+    build.expect(r"\[stage-0 2/2\] RUN echo one; .*DONE")
+    build.expect("named shown")
+    assert build.wait() == 0
 
 
 def test_nobody_is_there() -> None:
