@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from minidock import globs
 from minidock.dockerignore import Ignore
 from minidock.errors import InvalidInput, NotFound
 from minidock.images.archive import Entry
@@ -162,10 +163,11 @@ class Source:
             return
         if part == "**":
             yield directory
+        matches = globs.compiled(part)
         for entry in self._entries(directory):
             if part == "**" and entry.is_dir(follow_symlinks=False):
                 yield from self._step(prefix + entry.name, part)
-            elif part != "**" and go_match(part, entry.name):
+            elif part != "**" and matches(entry.name):
                 yield prefix + entry.name
 
     def _entries(self, directory: str) -> list[os.DirEntry[str]]:
@@ -177,24 +179,3 @@ class Source:
                 return sorted(found, key=lambda entry: entry.name)
         except (NotFound, InvalidInput):
             return []
-
-
-def go_match(pattern: str, name: str) -> bool:
-    """Go's ``filepath.Match`` for names without a slash: ``*``, ``?``, ``[a-z]``, ``[^a]``, and ``\\`` before any."""
-    expression, position = "", 0
-    while position < len(pattern):
-        found = re.compile(r"\*|\?|\[\^?(?:\\.|[^\]\\])+\]|\\?.", re.DOTALL).match(pattern, position)
-        piece = found.group() if found else ""
-        if not found or piece in ("[", "\\"):
-            raise InvalidInput(f"syntax error in pattern: {pattern}")
-        position = found.end()
-        if piece in "*?":
-            expression += ".*" if piece == "*" else "."
-        elif piece.startswith("["):
-            expression += piece[:2].replace("[[", r"[\[") + piece[2:].replace("[", r"\[").replace("&&", r"&\&")
-        else:
-            expression += re.escape(piece[-1])
-    try:
-        return re.fullmatch(expression, name, re.DOTALL) is not None
-    except re.error:
-        raise InvalidInput(f"syntax error in pattern: {pattern}") from None

@@ -9,8 +9,7 @@ from contextlib import suppress
 
 import msgspec
 
-from minidock import messages, units
-from minidock.daemon import globs
+from minidock import globs, messages, units
 from minidock.daemon.engine import Engine
 from minidock.errors import Conflict, InvalidInput, NoSuchImage
 from minidock.images import Deletion, Image

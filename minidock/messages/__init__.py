@@ -5,7 +5,7 @@ Source: https://docs.docker.com/reference/api/engine/version/v1.44/
 One module a subject; here are all their names.
 """
 
-from minidock.messages.build import BuildCacheRecord, BuildEvent, BuildPruned, BuildSecrets, BuildSecretsKept
+from minidock.messages.build import BuildEvent, BuildPruned, BuildSecrets, BuildSecretsKept
 from minidock.messages.containers import (
     BindOptions,
     ContainerConfig,
@@ -111,7 +111,6 @@ __all__ = [
     "BindOptions",
     "BlkioEntry",
     "BlkioStats",
-    "BuildCacheRecord",
     "BuildEvent",
     "BuildPruned",
     "BuildSecrets",

@@ -5,7 +5,7 @@ Docker's classic endpoint knows only text. Ours says the same as :class:`BuildEv
 
 from __future__ import annotations
 
-from msgspec import Struct, field
+from msgspec import Struct
 
 from minidock.messages.document import Message
 
@@ -19,7 +19,6 @@ class BuildEvent(Struct, omit_defaults=True, kw_only=True, rename="camel"):
         started   step, stage (its name or number), text (the instruction as written, on one line)
         output    step, stream ("stdout", "stderr"), text (what a RUN wrote, in pieces as they come)
         status    step, text (a base image is pulled, a file downloaded)
-        running   step, container: a RUN's container (removed: it is gone)
         done      step, cached, seconds, image (what the image's id would be if this were the last step)
         failed    step, text, seconds; the stream's last line is the error
         cancelled step, seconds: another step failed
@@ -35,6 +34,7 @@ class BuildEvent(Struct, omit_defaults=True, kw_only=True, rename="camel"):
     cached: bool = False
     seconds: float = 0
     container: str = ""
+    """Only in the text of Docker's form: ``running`` and ``removed`` name a RUN's container."""
     image: str = ""
     names: list[str] = []
 
@@ -56,18 +56,3 @@ class BuildPruned(Message):
 
     caches_deleted: list[str] = []
     space_reclaimed: int = 0
-
-
-class BuildCacheRecord(Message, kw_only=True):
-    """One cached step, as ``GET /system/df`` lists it."""
-
-    id: str = field(name="ID")
-    parent: str = ""
-    type: str = "regular"
-    description: str = ""
-    in_use: bool = False
-    shared: bool = False
-    size: int = 0
-    created_at: str = ""
-    last_used_at: str = ""
-    usage_count: int = 0

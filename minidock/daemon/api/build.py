@@ -205,7 +205,7 @@ class _Teller:
         if isinstance(event, Progress):
             return [] if self._ours else [event]
         if self._ours:
-            return [Progress(build=event)]
+            return [Progress(build=event)] if event.kind not in ("running", "removed") else []
         found = [Progress(stream=text) for text in self._classic.feed(event) if text]
         if event.kind == "image":
             found.insert(0, Progress(aux={"ID": event.image}))
