@@ -106,7 +106,7 @@ class _Copier:
 
     def copy(self, item: Item, limits: Limits) -> None:
         order = self._order
-        unpacked = order.unpacks and not item.is_directory and item.content is None and is_archive(item.path)
+        unpacked = order.unpacks and item.is_local_file and is_archive(item.path)
         directory, name = self._target(item, unpacked)
         owner = order.owner or (0, 0)
         if not name:

@@ -47,6 +47,11 @@ class Item:
     content: bytes | None = None
     entry: Entry | None = None
 
+    @property
+    def is_local_file(self) -> bool:
+        """Neither a directory nor a heredoc, nor from the web: only such an archive is unpacked by ADD."""
+        return not self.is_directory and self.content is None and self.entry is None
+
     def write(self, sink: Sink, exclude: Ignore | None = None) -> None:
         """Tell ``sink`` of a directory's content, with names that count from it; or of the file, by its last name."""
         if self.content is not None:
