@@ -78,6 +78,9 @@ class Networks:
             self._save_built_in(kernel)
             self._publications = self.store.publications()
             self._load_filter()
+            for name in self.store.leaving():
+                bridge.unmake(kernel, name)
+                self.store.left(name)
             for network in self._bridged():
                 try:
                     bridge.make(kernel, network)
@@ -125,7 +128,7 @@ class Networks:
         unfinished = self.store.unfinished()
         for endpoint in self.store.endpoints():
             lives = names[endpoint.network] in live.get(endpoint.container, ())
-            if not lives or (endpoint.network, endpoint.container) in unfinished:
+            if not lives or endpoint in unfinished:
                 self._release([endpoint])
         with self._lock, Netlink() as kernel:
             leased = {endpoint.link for endpoint in self.store.endpoints()}
@@ -286,6 +289,7 @@ class Networks:
         self.store.delete(network)
         if network.bridge:
             bridge.unmake(kernel, network.bridge)
+            self.store.left(network.bridge)
             if self.filter.loaded:
                 self.filter.change(filter.of_network(network), ())
             if not self._bridged():

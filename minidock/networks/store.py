@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import secrets
 import sqlite3
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from ipaddress import ip_address, ip_interface
 
 import msgspec
@@ -35,6 +37,9 @@ create table if not exists endpoints (
     primary key (network, container),
     unique (network, ipv4),           -- never two with one address
     unique (network, ipv6)
+);
+create table if not exists leaving (
+    bridge text primary key           -- of a network that is on record no more, while it is being taken away
 );
 create table if not exists publications (
     container text primary key,
@@ -139,7 +144,17 @@ class Store:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lock = threading.RLock()
+        self._endpoints: list[tuple[Endpoint, bool]] | None = None
+        """What was read last, until something is written: a name server asks often."""
         database.create(SCHEMA)
+
+    @contextmanager
+    def _writing(self, durable: bool = False) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._endpoints = None
+            with self._database.transaction(durable) as connection:
+                yield connection
 
     def networks(self) -> list[Network]:
         """All of them, the oldest first."""
@@ -158,20 +173,31 @@ class Store:
         document = msgspec.json.encode(network).decode()
         sql = "insert into networks values (?, ?, ?) on conflict (id) do update set document = excluded.document"
         try:
-            with self._database.transaction() as connection:
+            with self._writing(durable=True) as connection:
                 connection.execute(sql, (network.id, network.name, document))
         except sqlite3.IntegrityError:
             raise Conflict(f"network with name {network.name} already exists") from None
 
     def delete(self, network: Network) -> None:
-        """Forget a network. Raises Forbidden when containers are in it."""
+        """Forget a network, but for its bridge (see :meth:`left`). Raises Forbidden when containers are in it."""
         try:
-            with self._database.transaction() as connection:
+            with self._writing(durable=True) as connection:
                 connection.execute("delete from networks where id = ?", (network.id,))
+                if network.bridge:
+                    connection.execute("insert or replace into leaving values (?)", (network.bridge,))
         except sqlite3.IntegrityError:
             raise Forbidden(
                 f"error while removing network: network {network.name} id {network.id} has active endpoints"
             ) from None
+
+    def leaving(self) -> list[str]:
+        """Bridges whose network is on record no more."""
+        return [row["bridge"] for row in self._database.query("select bridge from leaving")]
+
+    def left(self, bridge: str) -> None:
+        """It is gone."""
+        with self._writing() as connection:
+            connection.execute("delete from leaving where bridge = ?", (bridge,))
 
     def take(self, container: str, wish: Wish, interface: str, cable: bool, free: bool) -> Endpoint:
         """Lease addresses, the lowest free ones as Docker does, or those that are wished for. Not ready yet.
@@ -179,7 +205,7 @@ class Store:
         Raises Forbidden, InvalidInput (an address that cannot be had), MinidockError (none is free).
         """
         network = wish.network
-        with self._database.transaction(durable=False) as connection:
+        with self._writing() as connection:
             ipv4 = _lease(connection, network, 4, wish.ipv4)
             ipv6 = _lease(connection, network, 6, wish.ipv6)
             pool4, pool6 = network.pool(4), network.pool(6)
@@ -210,7 +236,7 @@ class Store:
 
     def ready(self, endpoint: Endpoint) -> None:
         """The kernel's part is there."""
-        with self._database.transaction(durable=False) as connection:
+        with self._writing() as connection:
             connection.execute(
                 "update endpoints set ready = 1 where network = ? and container = ?",
                 (endpoint.network, endpoint.container),
@@ -218,21 +244,31 @@ class Store:
 
     def release(self, endpoint: Endpoint) -> None:
         """Give the addresses back. No error when there are none."""
-        with self._database.transaction(durable=False) as connection:
+        with self._writing() as connection:
             connection.execute(
                 "delete from endpoints where network = ? and container = ?", (endpoint.network, endpoint.container)
             )
 
-    def endpoints(self, *, container: str = "%", network: str = "%", ready: bool = False) -> list[Endpoint]:
+    def endpoints(self, *, container: str = "", network: str = "", ready: bool = False) -> list[Endpoint]:
         """Those of a container, of a network, or all; in the order in which they were made."""
-        sql = "select document from endpoints where container like ? and network like ? and ready >= ? order by rowid"
-        rows = self._database.query(sql, container, network, int(ready))
-        return [msgspec.json.decode(row["document"], type=Endpoint) for row in rows]
+        return [
+            endpoint
+            for endpoint, is_ready in self._all()
+            if container in ("", endpoint.container) and network in ("", endpoint.network) and is_ready >= ready
+        ]
 
-    def unfinished(self) -> set[tuple[str, str]]:
-        """(network, container) of the endpoints that a daemon was killed over."""
-        rows = self._database.query("select network, container from endpoints where ready = 0")
-        return {(row["network"], row["container"]) for row in rows}
+    def unfinished(self) -> list[Endpoint]:
+        """Those that a daemon was killed over."""
+        return [endpoint for endpoint, is_ready in self._all() if not is_ready]
+
+    def _all(self) -> list[tuple[Endpoint, bool]]:
+        with self._lock:
+            if self._endpoints is None:
+                rows = self._database.query("select document, ready from endpoints order by rowid")
+                self._endpoints = [
+                    (msgspec.json.decode(row["document"], type=Endpoint), bool(row["ready"])) for row in rows
+                ]
+            return self._endpoints
 
     def publications(self) -> dict[str, list[Publication]]:
         """Which ports are published, by container."""
@@ -242,7 +278,7 @@ class Store:
     def publish(self, container: str, publications: list[Publication]) -> None:
         """From now on these are the container's."""
         document = msgspec.json.encode(publications).decode()
-        with self._database.transaction(durable=False) as connection:
+        with self._writing() as connection:
             connection.execute("delete from publications where container = ?", (container,))
             if publications:
                 connection.execute("insert into publications values (?, ?)", (container, document))
