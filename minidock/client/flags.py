@@ -49,9 +49,9 @@ SEVERAL = frozenset(["list", "strings", "map", "filter", "mount", "network", "ul
 class Command(NamedTuple):
     """A command: how it is called, and the function that does it.
 
-    ``run(context, flags, arguments)`` returns the exit code. ``most`` is None when any number of arguments is fine.
-    ``interspersed`` is False when flags end at the first argument, so that the rest is somebody else's command line.
-    ``long`` is what the help says in place of ``summary``.
+    ``run(context, flags, arguments)`` returns the exit code. How many arguments there may be, the usage line
+    ``arguments`` says (:func:`limits`), unless ``number`` does. ``interspersed`` is False when flags end at the first
+    argument, so that the rest is somebody else's command line. ``long`` is what the help says in place of ``summary``.
     """
 
     name: str
@@ -59,8 +59,7 @@ class Command(NamedTuple):
     summary: str
     run: Callable[[Any, Flags, list[str]], int]
     flags: tuple[Flag, ...] = ()
-    least: int = 0
-    most: int | None = None
+    number: tuple[int, int | None] | None = None
     interspersed: bool = True
     long: str = ""
 
@@ -288,9 +287,18 @@ def pairs(texts: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
+def limits(command: Command) -> tuple[int, int | None]:
+    """How few and how many arguments a command takes; None is any number. ``IMAGE [ARG...]`` is one or more."""
+    if command.number:
+        return command.number
+    words = command.arguments.split("\n")[0].replace("[OPTIONS]", "").split()
+    least = sum(not word.startswith("[") for word in words)
+    return least, None if "..." in command.arguments else len(words)
+
+
 def _check_count(command: Command, count: int) -> None:
     """Raises InvalidArguments, in Docker's words."""
-    least, most = command.least, command.most
+    least, most = limits(command)
     if least <= count and (most is None or count <= most):
         return
     name = f"'minidock {command.name}'"
@@ -298,6 +306,7 @@ def _check_count(command: Command, count: int) -> None:
         raise InvalidArguments(f"{name} accepts no arguments")
     if least == most:
         raise InvalidArguments(f"{name} requires {least} argument{'s' if least != 1 else ''}")
-    if count < least:
-        raise InvalidArguments(f"{name} requires at least {least} argument{'s' if least != 1 else ''}")
-    raise InvalidArguments(f"{name} requires at most {most} argument{'s' if most != 1 else ''}")
+    wanted = f"at least {least}" if most is None else f"at most {most}"
+    if least and most:
+        wanted = f"at least {least} and at most {most}"
+    raise InvalidArguments(f"{name} requires {wanted} argument{'s' if (most or least) != 1 else ''}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,9 @@ OURS = {"completion", "system stop", "system dial-stdio"}
 OWN_FLAGS = {"build": ["progress", "secret"], "create": ["explain"], "run": ["explain"]}
 # Docker's say more there: an example, a warning that a command is an experiment.
 LONGER = {"context create"}
+
+# Docker ignores a third word here, and then does what was perhaps not meant.
+IGNORES = {"import", "image import", "context use"}
 
 NAMES = [*COMMANDS, *(f"{group} {name}" for group, (_, places) in GROUPS.items() for name in places)]
 
@@ -59,3 +64,22 @@ def test_a_group_lists_what_dockers_lists(group: str, capsys: pytest.CaptureFixt
     for line in theirs:
         if line.split()[0] not in left_out.get(group, []):
             assert rows[line.split()[0]].replace("minidock", "docker") == line.replace("minidock", "docker")
+
+
+@pytest.mark.parametrize("name", sorted({name for name in NAMES if name not in OURS} - IGNORES))
+def test_as_many_arguments_as_docker_wants(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """None, and four: what is wrong with that, if anything, is said in the same words. Nobody else is asked."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO()))
+    for arguments in ([], ["a", "b", "c", "d"]):
+        words = ["-H", "unix:///nowhere.sock", *name.split(), *arguments]
+        theirs = subprocess.run(["docker", *words], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        run(words)
+        wrong = [
+            [line.partition(" (see ")[0] for line in text.splitlines() if re.search("'.*' (requires|accepts) ", line)]
+            for text in (theirs.stderr, capsys.readouterr().err)
+        ]
+        assert [line.replace("minidock", "docker") for line in wrong[1]] == wrong[0]

@@ -21,8 +21,8 @@ TABLE = (
     Flag("explain", "", "string", "Show what happens", alone="compact"),
     Flag("number", "n", "int", "A number", -1),
 )
-RUN = Command("run", "[OPTIONS] IMAGE [ARG...]", "Run it", lambda *_: 0, TABLE, least=1, interspersed=False)
-PS = Command("ps", "[OPTIONS]", "List", lambda *_: 0, TABLE, most=0)
+RUN = Command("run", "[OPTIONS] IMAGE [ARG...]", "Run it", lambda *_: 0, TABLE, interspersed=False)
+PS = Command("ps", "[OPTIONS]", "List", lambda *_: 0, TABLE)
 
 
 def test_every_way_to_write_a_flag() -> None:
@@ -103,9 +103,9 @@ def test_arguments_are_counted() -> None:
     with pytest.raises(InvalidArguments, match="'minidock ps' accepts no arguments"):
         parse(PS, ["x"])
     with pytest.raises(InvalidArguments, match="requires 2 arguments"):
-        parse(RUN._replace(least=2, most=2), ["x"])
-    with pytest.raises(InvalidArguments, match="requires at most 2 arguments"):
-        parse(RUN._replace(most=2), ["x", "y", "z"])
+        parse(RUN._replace(arguments="A B"), ["x"])
+    with pytest.raises(InvalidArguments, match="requires at least 1 and at most 2 arguments"):
+        parse(RUN._replace(arguments="A [B]"), ["x", "y", "z"])
 
 
 def test_help_is_given_whatever_else_is_wrong() -> None:

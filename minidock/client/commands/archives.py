@@ -130,8 +130,6 @@ COMMIT = Command(
     -m, --message string   Commit message
     -p, --pause            Pause container during commit (default true)
 """),
-    least=1,
-    most=2,
 )
 EXPORT = Command(
     "export",
@@ -139,8 +137,6 @@ EXPORT = Command(
     "Export a container's filesystem as a tar archive",
     export,
     table("-o, --output string  Write to a file, instead of STDOUT"),
-    least=1,
-    most=1,
 )
 IMPORT = Command(
     "import",
@@ -152,8 +148,6 @@ IMPORT = Command(
     -m, --message string    Set commit message for imported image
         --platform string   Set platform if server is multi-platform capable
 """),
-    least=1,
-    most=2,
 )
 SAVE = Command(
     "save",
@@ -165,7 +159,6 @@ SAVE = Command(
         --platform string   Save only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g.,
                             "linux/amd64")
 """),
-    least=1,
 )
 LOAD = Command(
     "load",
@@ -178,5 +171,4 @@ LOAD = Command(
                             "linux/amd64")
     -q, --quiet             Suppress the load output
 """),
-    most=0,
 )

@@ -205,6 +205,5 @@ BUILD = Command(
         memory_swap=values.memory_swap,
         ulimit=values.ulimit,
     ),
-    least=1,
-    most=1,
+    number=(1, 1),
 )

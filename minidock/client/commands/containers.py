@@ -92,15 +92,13 @@ _SIGNAL = table("-s, --signal string  Signal to send to the container")
 _STOPPING = (*_SIGNAL, *table("-t, --timeout int  Seconds to wait before killing the container"))
 _ONE_OR_MORE = "CONTAINER [CONTAINER...]"
 
-STOP = Command("stop", _SEVERAL, "Stop one or more running containers", _stop, _STOPPING, least=1)
-RESTART = Command("restart", _SEVERAL, "Restart one or more containers", _restart, _STOPPING, least=1)
-KILL = Command("kill", _SEVERAL, "Kill one or more running containers", _kill, _SIGNAL, least=1)
-PAUSE = Command("pause", _ONE_OR_MORE, "Pause all processes within one or more containers", _pause, least=1)
-UNPAUSE = Command("unpause", _ONE_OR_MORE, "Unpause all processes within one or more containers", _unpause, least=1)
-RENAME = Command("rename", "CONTAINER NEW_NAME", "Rename a container", _rename, least=2, most=2)
-WAIT = Command(
-    "wait", _ONE_OR_MORE, "Block until one or more containers stop, then print their exit codes", _wait, least=1
-)
+STOP = Command("stop", _SEVERAL, "Stop one or more running containers", _stop, _STOPPING)
+RESTART = Command("restart", _SEVERAL, "Restart one or more containers", _restart, _STOPPING)
+KILL = Command("kill", _SEVERAL, "Kill one or more running containers", _kill, _SIGNAL)
+PAUSE = Command("pause", _ONE_OR_MORE, "Pause all processes within one or more containers", _pause)
+UNPAUSE = Command("unpause", _ONE_OR_MORE, "Unpause all processes within one or more containers", _unpause)
+RENAME = Command("rename", "CONTAINER NEW_NAME", "Rename a container", _rename)
+WAIT = Command("wait", _ONE_OR_MORE, "Block until one or more containers stop, then print their exit codes", _wait)
 RM = Command(
     "rm",
     _SEVERAL,
@@ -111,5 +109,4 @@ RM = Command(
     -l, --link      Remove the specified link
     -v, --volumes   Remove anonymous volumes associated with the container
 """),
-    least=1,
 )

@@ -147,8 +147,6 @@ CREATE = Command(
         --docker stringToString   set the docker endpoint (default [])
         --from string             create context from a named context
 """),
-    least=1,
-    most=1,
 )
 INSPECT = Command(
     "context inspect",
@@ -157,16 +155,13 @@ INSPECT = Command(
     inspect,
     (VIEW,),
 )
-LS = Command(
-    "context ls", "[OPTIONS]", "List contexts", ls, (FORMAT, *table("-q, --quiet  Only show context names")), most=0
-)
+LS = Command("context ls", "[OPTIONS]", "List contexts", ls, (FORMAT, *table("-q, --quiet  Only show context names")))
 RM = Command(
     "context rm",
     "CONTEXT [CONTEXT...]",
     "Remove one or more contexts",
     rm,
     table("-f, --force  Force the removal of a context in use"),
-    least=1,
 )
-SHOW = Command("context show", "", "Print the name of the current context", current, most=0)
-USE = Command("context use", "CONTEXT", "Set the current docker context", use, least=1, most=1)
+SHOW = Command("context show", "", "Print the name of the current context", current)
+USE = Command("context use", "CONTEXT", "Set the current docker context", use)

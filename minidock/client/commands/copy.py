@@ -247,8 +247,6 @@ CP = Command(
     -q, --quiet         Suppress progress output during copy. Progress output is automatically suppressed if no terminal
                         is attached
 """),
-    least=2,
-    most=2,
     long=(
         "Copy files/folders between a container and the local filesystem\n\n"
         "Use '-' as the source to read a tar archive from stdin\n"

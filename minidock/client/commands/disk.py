@@ -166,5 +166,4 @@ DF = Command(
     "Show docker disk usage",
     df,
     (FORMAT, Flag("verbose", "v", "bool", "Show detailed information on space usage")),
-    most=0,
 )

@@ -45,5 +45,4 @@ EVENTS = Command(
 """,
         VIEW._replace(short=""),
     ),
-    most=0,
 )

@@ -78,6 +78,5 @@ EXEC = Command(
     -u, --user string          Username or UID (format: "<name|uid>[:<group|gid>]")
     -w, --workdir string       Working directory inside the container
 """),
-    least=2,
     interspersed=False,
 )

@@ -67,6 +67,4 @@ HISTORY = Command(
 """,
         FORMAT,
     ),
-    least=1,
-    most=1,
 )

@@ -149,7 +149,6 @@ IMAGES = Command(
 """,
         FORMAT,
     ),
-    most=1,
 )
 PULL = Command(
     "pull",
@@ -162,16 +161,9 @@ PULL = Command(
         --platform string         Set platform if server is multi-platform capable
     -q, --quiet                   Suppress verbose output
 """),
-    least=1,
-    most=1,
 )
 TAG = Command(
-    "tag",
-    "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
-    "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
-    tag,
-    least=2,
-    most=2,
+    "tag", "SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE", tag
 )
 RMI = Command(
     "rmi",
@@ -184,5 +176,4 @@ RMI = Command(
         --platform strings   Remove only the given platform variant. Formatted as "os[/arch[/variant]]" (e.g.,
                              "linux/amd64")
 """),
-    least=1,
 )

@@ -149,7 +149,6 @@ INSPECT = Command(
         --type string   Only inspect objects of the given type
         """),
     ),
-    least=1,
 )
 CONTAINER = Command(
     "container inspect",
@@ -157,7 +156,6 @@ CONTAINER = Command(
     "Display detailed information on one or more containers",
     _of_kind("container"),
     (VIEW, *table("-s, --size  Display total file sizes")),
-    least=1,
 )
 IMAGE = Command(
     "image inspect",
@@ -165,7 +163,6 @@ IMAGE = Command(
     "Display detailed information on one or more images",
     _of_kind("image"),
     (VIEW, _PLATFORM),
-    least=1,
 )
 NETWORK = Command(
     "network inspect",
@@ -173,7 +170,6 @@ NETWORK = Command(
     "Display detailed information on one or more networks",
     _of_kind("network"),
     (VIEW, *table("-v, --verbose  Verbose output for diagnostics")),
-    least=1,
 )
 VOLUME = Command(
     "volume inspect",
@@ -181,5 +177,4 @@ VOLUME = Command(
     "Display detailed information on one or more volumes",
     _of_kind("volume"),
     (VIEW,),
-    least=1,
 )

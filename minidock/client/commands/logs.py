@@ -57,6 +57,4 @@ LOGS = Command(
         --until string   Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative (e.g. "42m" for 42
                          minutes)
 """),
-    least=1,
-    most=1,
 )

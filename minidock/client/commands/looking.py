@@ -56,17 +56,10 @@ TOP = Command(
     "CONTAINER [ps OPTIONS]",
     "Display the running processes of a container",
     top,
-    least=1,
+    number=(1, None),
     interspersed=False,
 )
 PORT = Command(
-    "port",
-    "CONTAINER [PRIVATE_PORT[/PROTO]]",
-    "List port mappings or a specific mapping for the container",
-    port,
-    least=1,
-    most=2,
+    "port", "CONTAINER [PRIVATE_PORT[/PROTO]]", "List port mappings or a specific mapping for the container", port
 )
-DIFF = Command(
-    "diff", "CONTAINER", "Inspect changes to files or directories on a container's filesystem", diff, least=1, most=1
-)
+DIFF = Command("diff", "CONTAINER", "Inspect changes to files or directories on a container's filesystem", diff)

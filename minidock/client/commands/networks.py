@@ -203,8 +203,6 @@ CREATE = Command(
         --scope string         Control the network's scope
         --subnet strings       Subnet in CIDR format that represents a network segment
 """),
-    least=1,
-    most=1,
 )
 CONNECT = Command(
     "network connect",
@@ -221,8 +219,6 @@ CONNECT = Command(
         --link list               Add link to another container
         --link-local-ip strings   Add a link-local address for the container
 """),
-    least=2,
-    most=2,
 )
 DISCONNECT = Command(
     "network disconnect",
@@ -230,8 +226,6 @@ DISCONNECT = Command(
     "Disconnect a container from a network",
     disconnect,
     table("-f, --force  Force the container to disconnect from a network"),
-    least=2,
-    most=2,
 )
 LS = Command(
     "network ls",
@@ -246,7 +240,6 @@ LS = Command(
 """,
         FORMAT,
     ),
-    most=0,
 )
 RM = Command(
     "network rm",
@@ -254,5 +247,4 @@ RM = Command(
     "Remove one or more networks",
     rm,
     table("-f, --force  Do not error if the network does not exist"),
-    least=1,
 )

@@ -102,7 +102,7 @@ def _command(
         return 0
 
     usage = "" if act is build_cache else "[OPTIONS]"  # so says Docker, though there are some
-    return Command(name, usage, f"Remove {what}", run, tuple(sorted((*more, _FORCE))), most=0)
+    return Command(name, usage, f"Remove {what}", run, tuple(sorted((*more, _FORCE))))
 
 
 def _volumes(context: Context, flags: Flags) -> str:
@@ -208,5 +208,4 @@ SYSTEM = Command(
     -f, --force           Do not prompt for confirmation
         --volumes         Prune anonymous volumes
 """),
-    most=0,
 )

@@ -149,5 +149,4 @@ PS = Command(
 """,
         FORMAT,
     ),
-    most=0,
 )

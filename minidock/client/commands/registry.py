@@ -147,7 +147,6 @@ LOGIN = Command(
         --password-stdin    Take the Password or Personal Access Token (PAT) from stdin
     -u, --username string   Username
 """),
-    most=1,
     long="Authenticate to a registry.\nDefaults to Docker Hub if no server is specified.",
 )
 LOGOUT = Command(
@@ -155,7 +154,6 @@ LOGOUT = Command(
     "[SERVER]",
     "Log out from a registry",
     logout,
-    most=1,
     long="Log out from a registry.\nIf no server is specified, the default is defined by the daemon.",
 )
 PUSH = Command(
@@ -179,8 +177,6 @@ PUSH = Command(
             "",
         ),
     ),
-    least=1,
-    most=1,
 )
 SEARCH = Command(
     "search",
@@ -193,6 +189,4 @@ SEARCH = Command(
         --limit int       Max number of search results
         --no-trunc        Don't truncate output
 """),
-    least=1,
-    most=1,
 )

@@ -240,7 +240,6 @@ RUN = Command(
         """,
         *FLAGS,
     ),
-    least=1,
     interspersed=False,
 )
 CREATE = Command(
@@ -252,7 +251,6 @@ CREATE = Command(
         """--pull string   Pull image before creating ("always", "|missing", "never") (default "missing")""",
         *FLAGS,
     ),
-    least=1,
     interspersed=False,
 )
 START = Command(
@@ -267,7 +265,6 @@ START = Command(
         --detach-keys string      Override the key sequence for detaching a container
     -i, --interactive             Attach container's STDIN
 """),
-    least=1,
 )
 ATTACH = Command(
     "attach",
@@ -279,6 +276,4 @@ ATTACH = Command(
             --no-stdin    Do not attach STDIN
             --sig-proxy   Proxy all received signals to the process (default true)
     """),
-    least=1,
-    most=1,
 )

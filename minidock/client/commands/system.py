@@ -179,16 +179,13 @@ def dial_stdio(context: Context, flags: Flags, arguments: list[str]) -> int:
     return 0
 
 
-VERSION = Command("version", "[OPTIONS]", "Show the minidock version information", version, (VIEW,), most=0)
-INFO = Command("info", "[OPTIONS]", "Display system-wide information", info, (VIEW,), most=0)
-STOP = Command("system stop", "", "Stop the daemon", stop, most=0)
+VERSION = Command("version", "[OPTIONS]", "Show the minidock version information", version, (VIEW,))
+INFO = Command("info", "[OPTIONS]", "Display system-wide information", info, (VIEW,))
+STOP = Command("system stop", "", "Stop the daemon", stop)
 DIAL_STDIO = Command(
     "system dial-stdio",
     "",
     "Proxy the stdio stream to the daemon connection. Should not be invoked manually.",
     dial_stdio,
-    most=0,
 )
-COMPLETION = Command(
-    "completion", "bash|zsh|fish", "Generate the autocompletion script for a shell", completion, least=1, most=1
-)
+COMPLETION = Command("completion", "bash|zsh|fish", "Generate the autocompletion script for a shell", completion)

@@ -74,5 +74,4 @@ UPDATE = Command(
 """,
         memory_swap=values.memory_swap,
     ),
-    least=1,
 )

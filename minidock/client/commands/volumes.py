@@ -111,7 +111,6 @@ CREATE = Command(
         --topology-required list    A topology that the Cluster Volume must be accessible from
         --type string               Cluster Volume access type ("mount", "block") (default "block")
 """),
-    most=1,
 )
 LS = Command(
     "volume ls",
@@ -126,7 +125,6 @@ LS = Command(
 """,
         FORMAT,
     ),
-    most=0,
 )
 RM = Command(
     "volume rm",
@@ -134,6 +132,5 @@ RM = Command(
     "Remove one or more volumes",
     rm,
     table("-f, --force  Force the removal of one or more volumes"),
-    least=1,
     long="Remove one or more volumes. You cannot remove a volume that is in use by a container.",
 )
