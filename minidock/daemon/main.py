@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiohttp import web
@@ -30,6 +31,9 @@ from minidock.errors import Conflict, Forbidden, InvalidInput, KernelFeatureMiss
 from minidock.kernel import cgroups, features, syscalls
 
 log = logging.getLogger(__name__)
+
+MOST_THREADS = 64
+"""They are made when they are needed."""
 
 
 def main() -> None:
@@ -47,6 +51,8 @@ def main() -> None:
 
 async def run(config: Config) -> None:
     """One daemon's whole life. Raises Conflict when another daemon has these roots, and what keeps it from starting."""
+    # A thread waits for the body of each import, load and build: clients that send slowly must not stop the others.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="worker"))
     locks = [_lock(root) for root in sorted({config.data_root, config.exec_root})]
     asked_to_end = _on_signals()
     _check_kernel()

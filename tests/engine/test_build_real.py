@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import platform
 import shutil
 import subprocess
@@ -18,6 +20,7 @@ from tests.archives import archive, file
 from tests.engine.build_contexts import Builder, context
 from tests.engine.harness import Daemon, running_daemon
 from tests.fresh.machine import fresh_root
+from tests.registries import debian_registry, htpasswd_auth, make_image, push, tar_of
 
 pytestmark = pytest.mark.root
 
@@ -145,3 +148,20 @@ def test_contexts_from_the_web(builder: Builder, tmp_path: Path) -> None:
         assert "status 404" in builder.post(b"", remote=f"{address}/none").error
     assert "does not clone git" in builder.post(b"", remote="https://example.invalid/a.git#main").error
     assert "http or https URL is needed" in builder.post(b"", remote="ftp://example.invalid/x").error
+
+
+def test_a_private_base_image(builder: Builder, tmp_path: Path) -> None:
+    """FROM an image that only who is known may pull: the client's credentials go with the build (X-Registry-Config)."""
+    daemon, inside = builder.daemon, builder.daemon.inside()
+    with debian_registry(tmp_path, htpasswd_auth(tmp_path, "me", "pass"), inside=inside) as registry:
+        push(make_image([tar_of({"f": b"private"})]), f"{registry.address}/base", tmp_path, "me:pass", inside)
+        text = f"FROM {registry.address}/base\nCOPY --from={registry.address}/base /f /g\nLABEL a=b"
+        assert "no basic auth credentials" in builder.fails(text)
+        known = {registry.address: {"username": "me", "password": "pass", "serveraddress": registry.address}}
+        header = base64.urlsafe_b64encode(json.dumps(known).encode()).decode()
+        built = Builder(daemon, {"X_Registry_Config": header}).build(text)
+        assert any("Digest: sha256:" in line.get("status", "") for line in built.lines)
+        pulls = len(registry.requests("GET /v2/base/manifests"))
+        assert Builder(daemon).build(text).cached == 2  # it is here now
+        assert len(registry.requests("GET /v2/base/manifests")) == pulls
+        assert "no basic auth credentials" in builder.fails(text, pull="1")

@@ -94,6 +94,21 @@ def test_a_context_that_never_ends(daemon: Daemon) -> None:
     assert is_clean(daemon)
 
 
+def test_many_contexts_that_come_slowly(daemon: Daemon) -> None:
+    """Twenty clients that have sent half of a context hold up nobody else."""
+    body = context("FROM tiny", big="x" * 1000)
+    head = f"POST /v1.44/build HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    slow = [daemon.connection() for _ in range(20)]
+    for connection in slow:
+        connection.sendall(head + body[:700])
+    wait_for(lambda: len(list(daemon.root.glob("data/builds/*"))) == 20, "all builds to begin")
+    assert daemon.ok("run", "--rm", "--network=none", "tiny", "echo", "alive") == "alive"
+    for connection in slow:
+        connection.close()
+    wait_for(lambda: not list(daemon.root.glob("data/builds/*")), "the builds' directories to go")
+    assert is_clean(daemon)
+
+
 @pytest.mark.parametrize("after", [0.0, 0.05, 0.2, 0.5])
 def test_kill_at_any_moment(daemon: Daemon, after: float) -> None:
     """SIGKILL while a context comes, while files are copied, while programs run: the next daemon sweeps it all."""
