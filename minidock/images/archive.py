@@ -107,8 +107,10 @@ class Reader:
 
     def _next_block(self) -> bytes:
         """The next header, or nothing at the end: a block of zeros, or no block at all."""
-        for _ in self._source.pieces(self._unread + self._padding):
+        for _ in self._source.pieces(self._unread):
             continue
+        # The last entry's padding may be missing: so end the archives of `docker build -f` with a Dockerfile elsewhere.
+        self._source.take(self._padding)
         self._unread = self._padding = 0
         block = self._source.take(BLOCK)
         if not block or not block.strip(b"\0"):

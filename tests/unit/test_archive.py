@@ -147,7 +147,7 @@ def test_a_global_header_means_nothing() -> None:
     assert [entry.name for entry, _ in read(buffer.getvalue())] == ["good"]
 
 
-@pytest.mark.parametrize("cut", [1, 100, 511, 513, 600, 1535])
+@pytest.mark.parametrize("cut", [1, 100, 511, 513, 600, 1511])
 def test_truncated_archives(cut: int) -> None:
     """An archive that ends in the middle of a header or of data is no archive."""
     data = archive([file("a", b"x" * 1000)])[: 512 + 1024]
@@ -156,9 +156,10 @@ def test_truncated_archives(cut: int) -> None:
 
 
 def test_the_end_may_be_missing() -> None:
-    """Some programs leave out the two blocks of zeros."""
+    """Some programs leave out the two blocks of zeros, Docker's client even the last file's padding."""
     data = archive([file("a", b"x" * 1000)])
-    assert len(read(data[:1536])) == 1
+    for end in (1536, 1535, 1512):
+        assert [(entry.name, content) for entry, content in read(data[:end])] == [("a", b"x" * 1000)]
 
 
 def test_an_empty_archive() -> None:
