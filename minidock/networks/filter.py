@@ -16,12 +16,13 @@ The story of a packet, in the order of the hooks:
 
 A table of our own cannot overrule another's drop: a packet has to be accepted by *every* chain on its way. On a host
 where Docker runs, its ``FORWARD`` chain drops what it does not know; it leaves a chain ``DOCKER-USER`` to others, where
-:meth:`Filter.befriend_docker` says that we know ours.
+:meth:`Filter.befriend_docker` says that we know ours. (Not with the old iptables-legacy, whose rules nft cannot see.)
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -181,6 +182,19 @@ class Filter:
     def damaged(self) -> bool:
         """Has somebody else (a firewall that was loaded anew) taken our rules away since :meth:`load`?"""
         return self._show() != self._shown
+
+    def befriend_docker(self, bridges: Iterable[str]) -> None:
+        """Where there is Docker's chain for others' rules, say there that these bridges are ours to judge."""
+        chain = "ip filter DOCKER-USER"
+        listed = subprocess.run([find_nft(), "-a", "list", "chain", *chain.split()], capture_output=True, text=True)
+        if listed.returncode != 0:
+            return
+        own = re.findall(rf'comment "{re.escape(self.name)}" # handle ([0-9]+)', listed.stdout)
+        script = [f"delete rule {chain} handle {handle}\n" for handle in own]
+        for name in bridges:
+            for end in ("iifname", "oifname"):
+                script.append(f'insert rule {chain} {end} "{name}" counter accept comment "{self.name}"\n')
+        _nft("".join(script))
 
     def _show(self) -> str:
         words = ["-s", "-t", "list", "table"]

@@ -144,6 +144,7 @@ class Networks:
         self._release(self.store.endpoints())
         with self._lock, Netlink() as kernel:
             if self._bridged():
+                self.filter.befriend_docker([])
                 self.filter.unload()
             for network in self._bridged():
                 bridge.unmake(kernel, network.bridge)
@@ -168,6 +169,10 @@ class Networks:
         for container, endpoints in by_container.items():
             elements += self._elements(endpoints, self._publications.get(container, []))
         self.filter.load(elements)
+        self._befriend_docker()
+
+    def _befriend_docker(self) -> None:
+        self.filter.befriend_docker(network.bridge for network in self._bridged())
 
     def _elements(self, endpoints: Sequence[Endpoint], publications: Sequence[Publication]) -> list[Element]:
         found = [element for endpoint in endpoints for element in filter.of_endpoint(endpoint)]
@@ -283,6 +288,7 @@ class Networks:
             if not self.filter.loaded:
                 self._load_filter()
             self.filter.change((), filter.of_network(network))
+            self._befriend_docker()
             bridge.make(kernel, network)
 
     def _unmake(self, kernel: Netlink, network: Network) -> None:
@@ -292,6 +298,7 @@ class Networks:
             self.store.left(network.bridge)
             if self.filter.loaded:
                 self.filter.change(filter.of_network(network), ())
+            self._befriend_docker()
             if not self._bridged():
                 self.filter.unload()
 

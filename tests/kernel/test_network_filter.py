@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -11,11 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from minidock.database import Database
 from minidock.errors import MinidockError
+from minidock.kernel import syscalls
 from minidock.messages import Ipam, IpamPool, NetworkCreate
 from minidock.networks import Ask, Network, Publication, Wish, options, ports, watch
 from minidock.networks.sandbox import inside
 from tests.kernel.hosts import Bridge, Spawn, ip, listening, world
+from tests.peers import dockerd
 
 pytestmark = [pytest.mark.root, pytest.mark.usefixtures("host")]
 
@@ -356,6 +361,33 @@ def test_the_rules_do_not_grow(bridge: Bridge, spawn: Spawn) -> None:
     for number in range(9):
         bridge.connect(str(number), spawn(), [Wish(network=bridge.default)], [publication(host_port=8000 + number)])
     assert rules() == before
+
+
+def test_beside_docker(database: Database, spawn: Spawn) -> None:
+    """Docker's FORWARD chain drops what it does not know: it is told of our bridges, as long as they are there."""
+    if shutil.which("dockerd") is None:
+        pytest.skip("needs dockerd: apt install docker.io")
+    with dockerd() as docker:
+        syscalls.setns(os.open(f"/proc/{docker.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC), syscalls.CLONE_NEWNET)
+        # Docker's own doing, unless the host forwarded before; a new namespace takes that over from the machine.
+        subprocess.run(["iptables", "-P", "FORWARD", "DROP"], check=True)
+        own = Bridge(database, "minidock0")
+        own.open()
+        outside, pid, stranger = world(spawn), spawn(), spawn()
+        own.connect("a", pid, [Wish(network=own.default)], [publication()])
+        other = create(own, "other", "10.66.0.0/24")
+        own.connect("b", stranger, [Wish(network=other)])
+        with server_in(pid) as server, listening(outside) as far:
+            assert says(server, outside, "198.51.100.1", 8080) == "198.51.100.2"
+            assert says(far, stranger, "198.51.100.2", far.getsockname()[1]) == "198.51.100.1"
+            own.filter.befriend_docker([])
+            assert is_deaf(server, outside, "198.51.100.1", 8080)
+        own.leave("a")
+        own.leave("b")
+        own.remove(other)
+        own.close()
+        rules = subprocess.run(["iptables", "-S", "DOCKER-USER"], check=True, capture_output=True, text=True).stdout
+        assert rules == "-N DOCKER-USER\n-A DOCKER-USER -j RETURN\n"
 
 
 def test_ports_are_reserved_all_or_none() -> None:
