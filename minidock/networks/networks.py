@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -19,13 +18,12 @@ from functools import partial
 from itertools import count
 
 from minidock.database import Database
-from minidock.errors import Conflict, Forbidden, InvalidInput, MinidockError, NoSuchNetwork, NotFound
+from minidock.errors import Conflict, Forbidden, InvalidInput, MinidockError, NoSuchNetwork
 from minidock.kernel import syscalls
 from minidock.messages import Ipam, IpamPool, NetworkCreate
-from minidock.networks import bridge, child, filter, options, ports, sandbox
+from minidock.networks import bridge, child, filter, options, planning, ports, sandbox
 from minidock.networks.addresses import (
     DOCKERS_POOLS,
-    Pool,
     Subnet,
     choose,
     local_pool,
@@ -38,8 +36,6 @@ from minidock.networks.netlink import Netlink
 from minidock.networks.store import BUILT_IN, Endpoint, Network, Publication, Store, Wish
 
 log = logging.getLogger(__name__)
-
-DRIVERS = ("bridge", "macvlan", "ipvlan")
 
 
 class Networks:
@@ -210,7 +206,7 @@ class Networks:
 
     def create(self, asked: NetworkCreate) -> Network:
         """A new network. Raises InvalidInput, Conflict, Forbidden and NotFound in Docker's words."""
-        network = self._check(asked)
+        network = planning.check(asked)
         with self._lock, Netlink() as kernel:
             if any(network.name == other.name for other in self.store.networks()):
                 raise Conflict(f"network with name {network.name} already exists")
@@ -221,7 +217,8 @@ class Networks:
                     raise Conflict(f"a link {network.bridge} exists: choose another name")
             else:
                 child.check(kernel, network)
-            network.pools = self._pools_for(network, asked.ipam or Ipam(), kernel)
+            free = partial(self._free_pool, kernel)
+            network.pools = planning.pools_for(network, asked.ipam or Ipam(), self._taken(), free)
             self.store.save(network)
             try:
                 self._make(kernel, network)
@@ -229,50 +226,6 @@ class Networks:
                 self._unmake(kernel, network)
                 raise
         return network
-
-    def _check(self, asked: NetworkCreate) -> Network:
-        name, driver = asked.name, asked.driver or "bridge"
-        if not name.strip() or any(not character.isprintable() for character in name) or len(name) > 255:
-            raise InvalidInput(f"invalid name: {name!r}" if name else "invalid name: ")
-        if name in (*BUILT_IN, "default") or name.startswith("container:"):
-            raise Forbidden(f"operation is not permitted on predefined {name} network")
-        if driver in ("host", "null"):
-            raise Forbidden(f'only one instance of "{driver}" network is allowed')
-        if driver not in DRIVERS:
-            raise NotFound(f'plugin "{driver}" not found')
-        if asked.ipam and asked.ipam.driver not in ("", "default"):
-            raise NotFound(f'plugin "{asked.ipam.driver}" not found')
-        if asked.scope not in ("", "local") or asked.ingress or asked.config_only:
-            raise InvalidInput("only networks of this host can be made: scope local")
-        options.check(asked.options or {})
-        return Network(
-            id=secrets.token_hex(32),
-            name=name,
-            driver=driver,
-            created_ns=time.time_ns(),
-            internal=asked.internal,
-            attachable=asked.attachable,
-            enable_ipv6=bool(asked.enable_ipv6),
-            labels=asked.labels or {},
-            options=asked.options or {},
-        )
-
-    def _pools_for(self, network: Network, ipam: Ipam, kernel: Netlink) -> list[IpamPool]:
-        """The subnets that the user chose, and one that is free where none was chosen."""
-        asked = list(ipam.config or [])
-        pools = [pool_of(pool) for pool in asked]
-        versions = [pool.subnet.version for pool in pools]
-        if len(set(versions)) < len(versions):
-            raise Forbidden(f"{network.driver} driver doesn't support multiple subnets")
-        if 6 in versions and not network.enable_ipv6:
-            raise InvalidInput("an IPv6 subnet needs --ipv6")
-        taken = self._taken()
-        if any(pool.subnet.overlaps(other) for pool in pools for other in taken if _alike(pool, other)):
-            raise Forbidden("Pool overlaps with other one on this address space")
-        network.user_pools = bool(pools)
-        wanted = (4, 6) if network.enable_ipv6 else (4,)
-        free = [self._free_pool(kernel, version) for version in wanted if version not in versions]
-        return free + [_completed(*pair) for pair in zip(asked, pools, strict=True)]
 
     def _taken(self) -> list[Subnet]:
         return [pool_of(pool).subnet for network in self.store.networks() for pool in network.pools]
@@ -414,17 +367,3 @@ class Networks:
 def _interfaces(before: Sequence[Endpoint]) -> Iterable[str]:
     taken = {endpoint.interface for endpoint in before}
     return (name for name in (f"eth{number}" for number in count()) if name not in taken)
-
-
-def _alike(pool: Pool, other: Subnet) -> bool:
-    return pool.subnet.version == other.version
-
-
-def _completed(asked: IpamPool, pool: Pool) -> IpamPool:
-    """What inspect shows: the gateway, though nobody chose it."""
-    return IpamPool(
-        subnet=str(pool.subnet),
-        ip_range=asked.ip_range,
-        gateway=str(pool.gateway.ip),
-        auxiliary_addresses=asked.auxiliary_addresses,
-    )

@@ -247,6 +247,20 @@ def test_several_networks_in_one_create(daemon: Daemon) -> None:
     assert daemon.inspect("both")["NetworkSettings"]["Networks"]["one"]["MacAddress"] == "02:42:00:00:00:09"
 
 
+@pytest.mark.parametrize("alias", ["a\nb", "a b", "", "-", "a\0", "a/b"])
+def test_an_alias_that_is_no_name(daemon: Daemon, alias: str) -> None:
+    """A newline in it would be a line of a file, or of a message."""
+    daemon.ok("network", "create", "net")
+    body = {"Image": "tiny", "Cmd": ["true"], "HostConfig": {"NetworkMode": "net"}}
+    body |= {"NetworkingConfig": {"EndpointsConfig": {"net": {"Aliases": [alias]}}}}
+    status, answer = daemon.request(
+        "POST", "/containers/create", json.dumps(body).encode(), Content_Type="application/json"
+    )
+    assert status == 400 and b"invalid alias" in answer
+    name = {"Name": f"x{alias}"} if "\n" in alias or "\0" in alias else {"Name": ""}
+    assert daemon.request("POST", "/networks/create", json.dumps(name).encode())[0] == 400
+
+
 def test_connect_and_disconnect_while_it_runs(daemon: Daemon) -> None:
     """Interface, way out, names, files; and at the next start again."""
     network = daemon.ok("network", "create", "net")

@@ -18,10 +18,11 @@ from pathlib import Path
 import pytest
 
 from minidock.database import Database
-from minidock.errors import Conflict, KernelFeatureMissing, SystemCallFailed
+from minidock.errors import Conflict, KernelFeatureMissing, MinidockError, SystemCallFailed
 from minidock.kernel import syscalls
 from minidock.kernel.announce import Call, listen
-from minidock.networks import filter
+from minidock.messages import Ipam, IpamPool, NetworkCreate
+from minidock.networks import Wish, filter
 from minidock.networks.netlink import Netlink
 from minidock.networks.sandbox import inside
 from tests.kernel.hosts import Bridge, Spawn, address, ip, links, listening, tables, talk, world
@@ -319,3 +320,49 @@ def test_what_is_announced_does_the_same_in_a_shell(database: Database, spawn: S
     copied = subprocess.run(["nsenter", "-n", "-t", str(twin_host), *rules], capture_output=True, check=True).stdout
     assert copied == subprocess.run(rules, capture_output=True, check=True).stdout
     bridge.close()
+
+
+def test_macvlan_is_a_neighbour_in_the_hosts_own_network(bridge: Bridge, spawn: Spawn) -> None:
+    """The world sees the container under its own address; it goes with its namespace."""
+    outside, pid = world(spawn), spawn()
+    ipam = Ipam(config=[IpamPool(subnet="198.51.100.0/24", gateway="198.51.100.2")])
+    asked = NetworkCreate(name="mv", driver="macvlan", options={"parent": "uplink"}, ipam=ipam)
+    network = bridge.create(asked)
+    end = bridge.connect("a", pid, [Wish(network=network, ipv4="198.51.100.7")])[0]
+    with listening(outside) as server:
+        assert talk(pid, server, "198.51.100.2") == "198.51.100.7"
+    assert end.mac in inside(pid, partial(ip, "link", "show", "eth0"))
+    assert inside(pid, partial(ip, "route", "show", "default")).startswith("default via 198.51.100.2")
+    bridge.leave("a")
+    bridge.remove(network)
+
+
+@pytest.mark.parametrize(
+    ("driver", "parent", "message"),
+    [
+        ("macvlan", "lo", "loopback interface is not a valid macvlan parent link"),
+        ("macvlan", "nosuch0", "there is no such link"),
+        ("macvlan", "", "name one with --opt parent=LINK"),
+    ],
+)
+def test_a_parent_that_cannot_be(bridge: Bridge, driver: str, parent: str, message: str) -> None:
+    """And nothing is on record."""
+    asked = NetworkCreate(name="mv", driver=driver, options={"parent": parent} if parent else None)
+    with pytest.raises(MinidockError) as caught:
+        bridge.create(asked)
+    assert message in str(caught.value)
+    assert [network.name for network in bridge.all()] == ["bridge", "host", "none"]
+
+
+def test_a_network_of_a_given_bridge_name(bridge: Bridge) -> None:
+    """A link that is there already is not touched; IPv6 forwarding is on as long as it is needed."""
+    forwarding = Path("/proc/sys/net/ipv6/conf/all/forwarding")
+    before = forwarding.read_text()
+    ip("link", "add", "mine", "type", "veth")
+    with pytest.raises(Conflict, match="a link mine exists"):
+        bridge.create(NetworkCreate(name="a", options={"com.docker.network.bridge.name": "mine"}))
+    asked = NetworkCreate(name="a", enable_ipv6=True, options={"com.docker.network.bridge.name": "ours"})
+    network = bridge.create(asked)
+    assert "ours" in links() and forwarding.read_text() == "1\n"
+    bridge.remove(network)
+    assert "ours" not in links() and forwarding.read_text() == before

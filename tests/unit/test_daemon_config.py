@@ -29,6 +29,14 @@ def test_flags_and_file_add_up(tmp_path: Path) -> None:
     assert config.insecure_registries == ["r:5000"] and config.live_restore and config.bip == "10.1.0.1/24"
 
 
+def test_address_pools_as_docker_writes_them(tmp_path: Path) -> None:
+    """Objects in the file, words on the command line."""
+    file = write(tmp_path, {"default-address-pools": [{"base": "10.10.0.0/16", "size": 24}]})
+    assert load(["--config-file", file]).default_address_pools == ["base=10.10.0.0/16,size=24"]
+    words = ["--config-file", write(tmp_path, {}), "--default-address-pool", "base=10.10.0.0/16,size=24"]
+    assert load(words).default_address_pools == ["base=10.10.0.0/16,size=24"]
+
+
 def test_both_is_a_conflict(tmp_path: Path) -> None:
     """As Docker says it, with both values."""
     file = write(tmp_path, {"data-root": "/a"})
