@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from minidock.build import copying, fetching, settings, words
 from minidock.build.copying import Order
-from minidock.build.parser import heredoc_name
+from minidock.build.lines import heredoc_name
 from minidock.build.sources import Item, Source
 from minidock.build.state import beginning
 from minidock.build.syntax import Add, Copy

@@ -1,10 +1,9 @@
 """A Dockerfile's text becomes instructions.
 
-First lines become statements: comments go, lines that end with the escape character are joined with the next, and
-what ``<<NAME`` announces is read up to ``NAME``. Then each statement's flags and arguments are read by the rules of its
-keyword. An error says the line.
+Each statement (see :mod:`minidock.build.lines`) has flags and arguments, which are read by the rules of its keyword. An
+error says the line.
 
-Source: BuildKit, frontend/dockerfile/parser (parser.go, line_parsers.go) and instructions (parse.go).
+Source: BuildKit, frontend/dockerfile/parser (line_parsers.go) and instructions (parse.go).
 """
 
 from __future__ import annotations
@@ -12,18 +11,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from minidock.build import syntax
+from minidock.build.lines import directives, raw_words, statements
 from minidock.build.syntax import Command, Heredoc, Instruction
 from minidock.errors import InvalidInput
 
 MAX_SIZE = 4 * 1024 * 1024
-_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
 _STAGE_NAME = re.compile(r"[a-z][a-z0-9-_.]*")
-_HEREDOC = re.compile(r"(\d*)<<(-?)([^<]*)")
 
 
 @dataclass(frozen=True)
@@ -34,13 +32,6 @@ class Dockerfile:
     escape: str = "\\"
 
 
-@dataclass
-class _Statement:
-    line: int
-    text: str
-    heredocs: list[Heredoc]
-
-
 def parse(text: str) -> Dockerfile:
     """Read a whole Dockerfile. Raises InvalidInput in Docker's words."""
     if len(text) > MAX_SIZE:
@@ -48,9 +39,9 @@ def parse(text: str) -> Dockerfile:
     if "\0" in text:
         raise InvalidInput("Dockerfile holds a zero byte: it is no text")
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
-    escape = _directives(lines)
+    escape = directives(lines)
     found = []
-    for statement in _statements(lines, escape):
+    for statement in statements(lines, escape):
         try:
             found.append(parse_instruction(statement.text, statement.heredocs, escape, statement.line))
         except InvalidInput as error:
@@ -62,7 +53,7 @@ def parse(text: str) -> Dockerfile:
 
 def parse_trigger(text: str, escape: str = "\\") -> Instruction:
     """One instruction that an image holds for those who build on it. Raises InvalidInput."""
-    for statement in _statements(text.split("\n"), escape):
+    for statement in statements(text.split("\n"), escape):
         return parse_instruction(statement.text, statement.heredocs, escape)
     raise InvalidInput("ONBUILD trigger is empty")
 
@@ -83,83 +74,7 @@ def parse_instruction(text: str, heredocs: list[Heredoc], escape: str = "\\", li
     return kind(line=line, written=text.strip(), heredocs=tuple(heredocs), **fields)
 
 
-# ------------------------------------------------------------------------------------------------ lines to statements
-
-
-def _directives(lines: list[str]) -> str:
-    """``# escape=`` and ``# syntax=`` in the first lines; the escape character."""
-    seen: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        match = _DIRECTIVE.fullmatch(line.strip())
-        if not match or match[1].lower() not in ("escape", "syntax", "check"):
-            break
-        name, value = match[1].lower(), match[2]
-        if name in seen:
-            raise InvalidInput(f"dockerfile parse error line {number}: only one {name} parser directive can be used")
-        seen[name] = value
-    # The language that everybody's "# syntax=docker/dockerfile:1" names is the one that we speak.
-    if not re.fullmatch(
-        r"(docker\.io/)?docker/dockerfile(-upstream)?([:@].*)?", seen.get("syntax", "docker/dockerfile")
-    ):
-        raise InvalidInput(f"# syntax={seen['syntax']}: other languages than Docker's own are not supported")
-    if seen.get("escape", "\\") not in ("\\", "`"):
-        raise InvalidInput(f"invalid escape token '{seen['escape']}' does not match ` or \\")
-    return seen.get("escape", "\\")
-
-
-def _statements(lines: list[str], escape: str) -> Iterator[_Statement]:
-    joins = re.compile(rf"(^|[^{re.escape(escape)}]){re.escape(escape)}[ \t]*$")
-    rest = iter(enumerate(lines, 1))
-    for start, first in rest:
-        text, line = "", first.lstrip()
-        if not line or line.startswith("#"):
-            continue
-        while joins.search(line):
-            text += joins.sub(r"\1", line)
-            # Comments and empty lines within a statement count as if they were not there.
-            line = next((later for _, later in rest if later.strip() and not later.lstrip().startswith("#")), "")
-        text += line
-        if not text.strip():
-            continue
-        yield _Statement(start, text, [_heredoc(announced, rest, start) for announced in _announced(text, escape)])
-
-
-def _announced(text: str, escape: str) -> list[str]:
-    """The words of a statement that announce a heredoc."""
-    parts = text.split(None, 2)
-    if parts[0].upper() == "ONBUILD" and len(parts) > 1:
-        return _announced(" ".join(parts[1:]), escape)
-    if parts[0].upper() not in ("ADD", "COPY", "RUN"):
-        return []
-    return [word for word in _raw_words(text, escape) if heredoc_name(word)]
-
-
-def heredoc_name(word: str) -> str:
-    """The name in ``<<NAME`` or ``3<<-"NAME"``; "" for any other word."""
-    match = _HEREDOC.fullmatch(word)
-    return re.sub(r"[\"'\\]", "", match[3]) if match else ""
-
-
-def _heredoc(word: str, lines: Iterator[tuple[int, str]], start: int) -> Heredoc:
-    match = _HEREDOC.fullmatch(word)
-    assert match
-    name, strips = heredoc_name(word), bool(match[2])
-    content: list[str] = []
-    for _, line in lines:
-        if (line.lstrip("\t") if strips else line) == name:
-            verbatim = any(quote in match[3] for quote in "'\"\\")
-            return Heredoc(name, "".join(f"{part}\n" for part in content), verbatim, strips)
-        content.append(line)
-    raise InvalidInput(f"dockerfile parse error line {start}: unterminated heredoc")
-
-
 # ------------------------------------------------------------------------------------------------ words of a statement
-
-
-def _raw_words(text: str, escape: str) -> list[str]:
-    """Words parted by white space outside of quotes; quotes and escapes stay in them."""
-    pattern = rf"""(?:{re.escape(escape)}.|'[^']*'|"(?:{re.escape(escape)}.|[^"{re.escape(escape)}])*"|\S)+"""
-    return re.findall(pattern, text, re.DOTALL)
 
 
 def _flags(kind: type[Instruction], text: str, escape: str) -> tuple[dict[str, Any], str]:
@@ -167,7 +82,7 @@ def _flags(kind: type[Instruction], text: str, escape: str) -> tuple[dict[str, A
     fields = {field.metadata["flag"]: field for field in dataclasses.fields(kind) if "flag" in field.metadata}
     found: dict[str, Any] = {}
     while text.startswith("--"):
-        word = _raw_words(text, escape)[0]
+        word = raw_words(text, escape)[0]
         text = text[len(word) :].lstrip()
         if word == "--":
             break
@@ -262,7 +177,7 @@ def _copy(keyword: str, rest: str, _: str) -> dict[str, Any]:
 
 
 def _pairs(keyword: str, rest: str, escape: str) -> dict[str, Any]:
-    words = _raw_words(rest, escape)
+    words = raw_words(rest, escape)
     if "=" not in words[0]:
         name, *value = rest.split(None, 1)
         if not value:
@@ -278,7 +193,7 @@ def _pairs(keyword: str, rest: str, escape: str) -> dict[str, Any]:
 
 def _arg(_: str, rest: str, escape: str) -> dict[str, Any]:
     found = []
-    for word in _raw_words(rest, escape):
+    for word in raw_words(rest, escape):
         name, equals, value = word.partition("=")
         if not name:
             raise InvalidInput("ARG names can not be blank")

@@ -13,8 +13,8 @@ import msgspec
 
 from minidock.build import copying, mounts, settings
 from minidock.build.copying import Order
+from minidock.build.lines import heredoc_name
 from minidock.build.mounts import Bound, RunMount
-from minidock.build.parser import heredoc_name
 from minidock.build.sources import Item, Source
 from minidock.build.stages import PROXIES
 from minidock.build.syntax import Command, Run

@@ -8,6 +8,7 @@ Source: https://docs.docker.com/reference/dockerfile/#understand-how-arg-and-fro
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -96,10 +97,7 @@ def plan(
             names[start.name] = number
     wanted = _target(names, len(stages), target)
     if labels:
-        pairs = tuple((_literal(name), _literal(value)) for name, value in sorted(labels.items()))
-        last = stages[wanted]
-        added = Label(pairs=pairs, written="LABEL " + " ".join(f"{name}={value}" for name, value in labels.items()))
-        stages[wanted] = Stage(**{**vars(last), "steps": (*last.steps, added)})
+        stages[wanted] = _with_labels(stages[wanted], labels)
     needed = sorted(_needed(stages, names, wanted))
     return Plan(tuple(stages[number] for number in needed), known, declarations, names, dockerfile.escape)
 
@@ -117,6 +115,13 @@ def declared(
         elif name in outer:
             values[name] = outer[name]
     return values
+
+
+def _with_labels(stage: Stage, labels: Mapping[str, str]) -> Stage:
+    """``--label``: one more step at the end."""
+    pairs = tuple((_literal(name), _literal(value)) for name, value in sorted(labels.items()))
+    written = "LABEL " + " ".join(f"{name}={value}" for name, value in sorted(labels.items()))
+    return dataclasses.replace(stage, steps=(*stage.steps, Label(pairs=pairs, written=written)))
 
 
 def _literal(text: str) -> str:

@@ -77,29 +77,21 @@ async def prune(engine: Engine, request: web.Request) -> web.Response:
 def _asked(request: web.Request) -> Asked:
     """The request's parameters. Raises InvalidInput, NotImplementedYet."""
     query = request.query
-    if query.get("version", "1") != "1":
-        raise NotImplementedYet("BuildKit: minidock builds as the classic builder does (DOCKER_BUILDKIT=0)")
-    for name, shown in (("squash", "--squash"), ("outputs", "--output")):
-        if query.get(name, "") not in ("", "0", "false", "null", "[]"):
-            raise NotImplementedYet(f"build {shown}: minidock does not have this yet")
-    if not parameters.boolean(request, "rm", default=True):
-        raise NotImplementedYet("build --rm=false: the containers of steps are always removed")
+    _refuse(request)
     names = tuple(references.parse(name) for name in query.getall("t", []) if name)
-    for tagged in names:
-        if tagged.digest:
-            raise InvalidInput("refusing to create a tag with a digest reference")
-    arguments = {name: value for name, value in _object(query.get("buildargs", "")).items() if value is not None}
+    if any(tagged.digest for tagged in names):
+        raise InvalidInput("refusing to create a tag with a digest reference")
     platform = query.get("platform", "")
     return Asked(
         Request(
             dockerfile=query.get("dockerfile", ""),
             names=names,
-            arguments=arguments,
+            arguments={name: text for name, text in _object(query.get("buildargs", "")).items() if text is not None},
             labels=_object(query.get("labels", "")),
             target=query.get("target", ""),
             platform=platforms.parse(platform) if platform else None,
             no_cache=parameters.boolean(request, "nocache"),
-            pull=query.get("pull", "") not in ("", "0", "false", "False"),
+            pull=parameters.boolean(request, "pull"),
             cache_from=tuple(_list(query.get("cachefrom", ""))),
             network=query.get("networkmode", "") or "default",
             secrets=_keeper.take(query["secrets"]) if query.get("secrets") else {},
@@ -108,6 +100,18 @@ def _asked(request: web.Request) -> Asked:
         host=_limits(request),
         credentials=_credentials(request.headers.get("X-Registry-Config", "")),
     )
+
+
+def _refuse(request: web.Request) -> None:
+    """Raises NotImplementedYet for what Docker can do and we cannot."""
+    query = request.query
+    if query.get("version", "1") != "1":
+        raise NotImplementedYet("BuildKit: minidock builds as the classic builder does (DOCKER_BUILDKIT=0)")
+    for name, shown in (("squash", "--squash"), ("outputs", "--output")):
+        if query.get(name, "") not in ("", "0", "false", "null", "[]"):
+            raise NotImplementedYet(f"build {shown}: minidock does not have this yet")
+    if not parameters.boolean(request, "rm", default=True):
+        raise NotImplementedYet("build --rm=false: the containers of steps are always removed")
 
 
 def _limits(request: web.Request) -> HostConfig:
