@@ -24,7 +24,8 @@ class Classic:
         """The text that can be written now."""
         text = _text(event)
         if event.step == 0:
-            yield from [text] if text else []
+            # docker-py looks for the id in a piece of its own.
+            yield from text.splitlines(keepends=True)
             return
         if event.step <= self._current:
             yield text

@@ -7,6 +7,7 @@ import bz2
 import gzip
 import lzma
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -170,6 +171,23 @@ def test_docker_s_own_client_ends_with_the_step_s_code(builder: Builder) -> None
     id_file = daemon.root / "iid"
     daemon.ok("build", f"--iidfile={id_file}", "-", input=context("FROM tiny\nRUN true"))
     assert id_file.read_text() == image
+
+
+def test_docker_s_clients_send_contexts_in_many_ways(builder: Builder, tmp_path: Path) -> None:
+    """A directory with every flag, a Dockerfile on stdin, with and without a context, docker-py."""
+    daemon = builder.daemon
+    daemon.environment["DOCKER_BUILDKIT"] = "0"
+    (tmp_path / "a.txt").write_text("a")
+    (tmp_path / "Other").write_text("FROM tiny\nCOPY . /c\nRUN ls -A /c; cat /etc/hosts")
+    from_stdin = daemon.docker("build", "-f", "-", str(tmp_path), input=b"FROM tiny\nCOPY . /c\nRUN ls -A /c")
+    assert "\nOther\na.txt\nRemoving" in from_stdin.stdout  # its own .dockerfile and .dockerignore are left out
+    assert "\nalone\n" in daemon.ok("build", "-", input=b"FROM tiny\nRUN echo alone")
+    flags = "--compress --memory=100m --cpu-shares=10 --label=a=b --no-cache --force-rm --network=none --shm-size=8m"
+    more = "--add-host=there:1.2.3.4 --ulimit=nofile=99 --security-opt=no-new-privileges -t=q:1 -t=q:2"
+    built = daemon.ok("build", *flags.split(), *more.split(), "-f", str(tmp_path / "Other"), str(tmp_path))
+    assert "1.2.3.4" in built and "Successfully tagged q:1\nSuccessfully tagged q:2" in built
+    image, _ = daemon.client().images.build(path=str(tmp_path), dockerfile="Other", tag="p", labels={"x": "y"}, rm=True)
+    assert (image.tags, image.labels) == (["p:latest"], {"x": "y"})
 
 
 def test_a_program_that_is_not_there(builder: Builder) -> None:

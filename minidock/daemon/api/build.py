@@ -131,8 +131,8 @@ def _limits(request: web.Request) -> HostConfig:
         shm_size=parameters.number(request, "shmsize") or 0,
         cgroup_parent=query.get("cgroupparent", ""),
         ulimits=ulimits,
-        extra_hosts=_list(query.get("extrahosts", "")) or None,
-        security_opt=_list(query.get("securityopt", "")) or None,
+        extra_hosts=[text for text in query.getall("extrahosts", []) if text] or None,
+        security_opt=[text for text in query.getall("securityopt", []) if text] or None,
     )
 
 
