@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.engine.harness import tiny_archive
+from tests.engine.harness import running_daemon, tiny_archive
 from tests.peers import Dockerd, dockerd
 
 pytestmark = pytest.mark.root
@@ -110,6 +110,19 @@ def test_much_goes_both_ways_at_once_through_tls(peer: Dockerd, certificates: Ce
     words = ["run", "--rm", "-i", "--network", "none", "tiny", "cat"]
     done = inside(peer, "-H", ADDRESS, *certificates.flags("user"), *words, stdin=data)
     assert done.stdout == data
+
+
+def test_our_own_daemon_behind_tls(certificates: Certificates) -> None:
+    """Our client and our daemon: input that ends, output after it, and much in both directions."""
+    data = os.urandom(1 << 21)
+    with running_daemon("-H", ADDRESS, *certificates.flags("server")) as daemon:
+        command = [*daemon.inside(), *MINIDOCK, "-H", ADDRESS, *certificates.flags("user"), "run", "--rm", "-i", "tiny"]
+        for words, sent, expected in (
+            (["sh", "-c", "cat; echo end; exit 3"], b"typed\n", b"typed\nend\n"),
+            (["cat"], data, data),
+        ):
+            done = subprocess.run([*command, *words], input=sent, capture_output=True, timeout=60)
+            assert (done.stdout, done.stderr) == (expected, b"")
 
 
 def test_the_environment_names_daemon_and_certificates(
