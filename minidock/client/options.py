@@ -343,8 +343,9 @@ def _health(flags: Flags) -> dict[str, Any]:
 def environment(flags: Flags) -> list[str]:
     """Variables of files and flags, in order. A name alone takes the value that it has here, if any."""
     from_files = [_with_value(line) for line in _lines(flags["env-file"], are_variables=True)]
+    from_flags = {entry.partition("=")[0]: _with_value(entry) for entry in flags["env"]}  # the last of a name holds
     # What a file leaves without a value is dropped; a flag that does so takes the image's variable away.
-    return [entry for entry in from_files if "=" in entry] + [_with_value(entry) for entry in flags["env"]]
+    return [entry for entry in from_files if "=" in entry] + [*from_flags.values()]
 
 
 def _with_value(entry: str) -> str:
