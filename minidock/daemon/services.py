@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from dataclasses import dataclass, field
+from functools import partial
 from ipaddress import ip_interface
 
 from minidock.daemon import joining, naming
@@ -100,7 +101,7 @@ async def begin(engine: Engine, container: Container, pid: int) -> None:
         return None if end is None else (str(ip_interface(end.ipv4 or end.ipv6).ip), port)
 
     for publication, reserved in service.reserved:
-        place = lambda port=publication.port: target(port)  # noqa: E731
+        place = partial(target, publication.port)
         if publication.protocol == "tcp":
             service.relays.append(await relay.tcp(reserved, place))
         elif publication.protocol == "udp":

@@ -21,7 +21,7 @@ from minidock.database import Database
 from minidock.errors import Conflict, Forbidden, InvalidInput, MinidockError, NoSuchNetwork
 from minidock.kernel import syscalls
 from minidock.messages import Ipam, IpamPool, NetworkCreate
-from minidock.networks import bridge, child, filter, options, planning, ports, sandbox
+from minidock.networks import bridge, child, filter, flows, options, planning, ports, sandbox
 from minidock.networks.addresses import (
     DOCKERS_POOLS,
     Subnet,
@@ -302,6 +302,7 @@ class Networks:
                 everyone = [*before, *made]
                 self._open_loopback(container, everyone)
                 self._change_filter(old, self._elements(everyone, self._publications.get(container, [])))
+                flows.forget(self._publications.get(container, []))
             sandbox.inside(pid, partial(sandbox.configure, made, everyone))
             for endpoint in made:
                 self.store.ready(endpoint)

@@ -170,6 +170,29 @@ def _route_loopback(gateway: str) -> None:
     ip("route", "add", "127.0.0.1/32", "via", gateway, "dev", link)
 
 
+def test_a_caller_by_udp_follows_the_port(bridge: Bridge, spawn: Spawn) -> None:
+    """The same caller, from the same port, reaches the container that has the port now."""
+    outside, one, other = world(spawn), spawn(), spawn()
+    published = [publication(protocol="udp")]
+    bridge.connect("a", one, [Wish(network=bridge.default)], published)
+    client = inside(outside, partial(socket.socket, socket.AF_INET, socket.SOCK_DGRAM))
+    with client, server_in(one, kind=socket.SOCK_DGRAM) as first, server_in(other, kind=socket.SOCK_DGRAM) as second:
+        first.settimeout(PATIENCE)
+        second.settimeout(PATIENCE)
+        client.sendto(b"one", ("198.51.100.1", 8080))
+        assert first.recv(10) == b"one"
+        # The next container has another address: the old one is still somebody's.
+        bridge.connect("b", other, [Wish(network=bridge.default)], [])
+        bridge.leave("a")
+        bridge.leave("b")
+        inside(other, partial(ip, "link", "del", "eth0"))
+        neighbour = bridge.join("c", spawn())
+        assert neighbour.ipv4 == "172.17.0.2/16"
+        bridge.connect("b", other, [Wish(network=bridge.default)], published)
+        client.sendto(b"two", ("198.51.100.1", 8080))
+        assert second.recv(10) == b"two"
+
+
 def test_only_the_published_address(bridge: Bridge, spawn: Spawn) -> None:
     """Two containers may have one port, on two addresses of the host."""
     outside, one, other = world(spawn), spawn(), spawn()
