@@ -10,7 +10,8 @@ from minidock.client import terminal
 from minidock.client.connection import Client, Hijacked, Response, segment
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flags, table
-from minidock.client.options import FLAGS, request
+from minidock.client.options import request
+from minidock.client.run_flags import FLAGS
 from minidock.client.session import Detached, Session
 from minidock.errors import ErrorFromDaemon, ErrorInStream, InvalidInput, MinidockError
 
