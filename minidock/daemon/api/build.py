@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 MOST_BYTES_OF_A_SECRET = 500 * 1024
 #: So many lines may wait for a slow client; then the program waits too.
 MOST_LINES = 1000
-PRUNE_FILTERS = ("until", "id", "parent", "type", "description", "inuse", "shared", "private", "label", "unused-for")
+PRUNE_FILTERS = ("until", "unused-for")
 
 _keeper = building.Keeper()
 
