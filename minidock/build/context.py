@@ -52,7 +52,10 @@ def read_dockerfile(source: Source, name: str) -> str:
     """The Dockerfile's text. Without a name it is ``Dockerfile``, or ``dockerfile``. Raises InvalidInput."""
     for candidate in [name] if name else ["Dockerfile", "dockerfile"]:
         with contextlib.suppress(NotFound):
-            return source.read_text(candidate, MAX_TEXT)
+            text = source.read_text(candidate, MAX_TEXT)
+            if not text:
+                raise InvalidInput(f"the Dockerfile ({candidate}) cannot be empty")
+            return text
     raise InvalidInput(f"Cannot locate specified Dockerfile: {name or 'Dockerfile'}")
 
 
