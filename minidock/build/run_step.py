@@ -89,7 +89,9 @@ class RunStep:
         async with AsyncExitStack() as stack:
             hidden: list[str] = []
             bound = [self._script_file()] if self._script else []
-            for mount, origin in zip(self._mounts, origins, strict=True):
+            # In one order for all: two steps that lock the same caches must not wait for each other.
+            pairs = sorted(zip(self._mounts, origins, strict=True), key=lambda pair: pair[0].identity)
+            for mount, origin in pairs:
                 found, variables = await self._bind(mount, origin, stack)
                 bound, hidden = [*bound, *found], [*hidden, *variables]
             network = build.request.network if self._network == "default" else self._network

@@ -218,6 +218,15 @@ def test_mounts(builder: Builder) -> None:
     assert "first\n" in again.text
 
 
+def test_locked_caches_in_any_order(builder: Builder) -> None:
+    """Two stages that lock the same two caches in opposite order, side by side, both end; a locked one is one's own."""
+    one, two = (f"--mount=type=cache,sharing=locked,id={name},target=/{name}" for name in "ab")
+    work = "[ ! -e /a/busy ] && touch /a/busy && sleep 0.3 && rm /a/busy"
+    stages = [f"FROM tiny AS s{n}\nRUN {x} {y} {work} && echo {n} > /f" for n, x, y in ((1, one, two), (2, two, one))]
+    built = builder.build("\n".join([*stages, "FROM tiny\nCOPY --from=s1 /f /1\nCOPY --from=s2 /f /2\nRUN cat /1 /2"]))
+    assert "\n1\n2\n" in built.text
+
+
 def test_what_is_bound_decides_what_is_a_hit(builder: Builder) -> None:
     """Another content of a bound file is another step."""
     text = "FROM tiny\nRUN --mount=target=/x,source=f cat /x"
