@@ -23,3 +23,5 @@ autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_default_options = {"members": True, "show-inheritance": True}
+# Packages that do not know each other may use one word each in their own sense: there are several Records.
+suppress_warnings = ["ref.python"]
