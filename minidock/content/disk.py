@@ -10,11 +10,12 @@ import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
 
 from minidock.errors import NoSpace
+from minidock.kernel import syscalls
 
 
 @contextmanager
@@ -105,3 +106,39 @@ def remove_leftovers(path: Path) -> None:
             remove_tree(name, descriptor, descriptor)
     finally:
         os.close(descriptor)
+
+
+def tree_size(path: Path) -> int:
+    """How many bytes the files below a directory have; one with several names counts once. No link is followed."""
+    root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    seen: set[tuple[int, int]] = set()
+    total, pending = 0, ["."]
+    try:
+        while pending:
+            here = pending.pop()
+            for status, name in _statuses(root, here):
+                if stat.S_ISDIR(status.st_mode):
+                    pending.append(f"{here}/{name}")
+                elif (status.st_dev, status.st_ino) not in seen:
+                    seen.add((status.st_dev, status.st_ino))
+                    total += status.st_size
+    finally:
+        os.close(root)
+    return total
+
+
+def _statuses(root: int, path: str) -> list[tuple[os.stat_result, str]]:
+    """What is in a directory; nothing when somebody removed it, or put a link there, just now."""
+    try:
+        directory = syscalls.openat2(root, path, os.O_RDONLY | os.O_DIRECTORY, syscalls.RESOLVE_NO_SYMLINKS)
+    except OSError:
+        return []
+    found = []
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    found.append((entry.stat(follow_symlinks=False), entry.name))
+    finally:
+        os.close(directory)
+    return found

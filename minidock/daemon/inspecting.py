@@ -101,7 +101,7 @@ def _network_settings(engine: Engine, container: Container) -> messages.NetworkS
 def sizes(engine: Engine, container: Container) -> tuple[int, int]:
     """Bytes of the writable layer, and of everything that the container sees."""
     writable = engine.images.snapshots.size(container.bundle)
-    return writable, writable + engine.images.get(container.record.image_id).size
+    return writable, writable + engine.images.snapshots.image_size(container.id)
 
 
 def summary(engine: Engine, container: Container, with_size: bool = False) -> messages.ContainerSummary:

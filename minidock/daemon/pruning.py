@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from minidock import messages, units
+from minidock.content.disk import tree_size
 from minidock.daemon import lifecycle, volume_use
 from minidock.daemon.engine import Engine
-from minidock.daemon.volumes import ANONYMOUS, size
+from minidock.daemon.volumes import ANONYMOUS
 from minidock.errors import Conflict, InvalidInput, NotFound
 
 Filters = Mapping[str, list[str]]
@@ -80,7 +81,7 @@ async def volumes(engine: Engine, wanted: Filters) -> messages.VolumesPruned:
                 continue
             if volume_use.users(engine, volume.name):
                 continue
-            room = await asyncio.to_thread(size, volume.path)
+            room = await asyncio.to_thread(tree_size, volume.path)
             try:
                 await volume_use.remove(engine, volume.name)
             except (Conflict, NotFound):

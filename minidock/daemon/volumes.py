@@ -212,20 +212,3 @@ def _check(name: str, options: dict[str, str]) -> None:
         for other in _OPTIONS[option]:
             if other not in options:
                 raise InvalidInput(f'create {name}: missing required option: "{other}"')
-
-
-def size(path: Path) -> int:
-    """How many bytes the files in a directory have; one with several names counts once."""
-    seen: set[tuple[int, int]] = set()
-    total = 0
-    for directory, _, names, descriptor in os.fwalk(path, follow_symlinks=False):
-        for name in names:
-            try:
-                status = os.lstat(name, dir_fd=descriptor)
-            except OSError:
-                continue  # a container removed it just now
-            if (status.st_dev, status.st_ino) not in seen:
-                seen.add((status.st_dev, status.st_ino))
-                total += status.st_size
-        del directory
-    return total

@@ -25,7 +25,7 @@ def lookup(layers: Sequence[Path], path: str) -> list[Path]:
     """
     merged = list(layers)
     for name in path.strip("/").split("/"):
-        merged = _step(merged, name) if name else merged
+        merged = step(merged, name) if name else merged
     return merged
 
 
@@ -34,15 +34,15 @@ def is_whiteout(status: os.stat_result) -> bool:
     return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
-def is_opaque(directory: Path) -> bool:
+def is_opaque(directory: Path, follow: bool = False) -> bool:
     """Does this directory hide what lower layers have in theirs?"""
     try:
-        return os.getxattr(directory, OPAQUE, follow_symlinks=False) == b"y"
+        return os.getxattr(directory, OPAQUE, follow_symlinks=follow) == b"y"
     except OSError:
         return False
 
 
-def _step(merged: Sequence[Path], name: str) -> list[Path]:
+def step(merged: Sequence[Path], name: str) -> list[Path]:
     """From a merged directory to one of its names."""
     found: list[Path] = []
     for directory in merged:
@@ -59,3 +59,9 @@ def _step(merged: Sequence[Path], name: str) -> list[Path]:
         if is_opaque(here):
             break
     return found
+
+
+def names(merged: Sequence[Path]) -> set[str]:
+    """The names in a merged directory."""
+    every = {path.name for directory in merged for path in directory.iterdir()}
+    return {name for name in every if step(merged, name)}

@@ -21,9 +21,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from minidock.content.disk import remove_tree, space_errors
+from minidock.content.disk import remove_tree, space_errors, tree_size
 from minidock.database import Database
 from minidock.errors import InvalidInput, NotFound
+from minidock.images.changes import Change, changes
 from minidock.images.image import Image
 from minidock.images.layers import MAX_LAYERS, Layers
 from minidock.kernel import syscalls
@@ -106,21 +107,16 @@ class Snapshots:
 
     def size(self, bundle: Path) -> int:
         """How many bytes the files have that a container wrote. A file with several names counts once."""
-        seen: set[int] = set()
-        total = 0
-        pending = [bundle / "upper"]
-        while pending:
-            try:
-                entries = list(os.scandir(pending.pop()))
-            except OSError:
-                continue  # the container runs, and just removed it
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    pending.append(Path(entry.path))
-                elif entry.is_file(follow_symlinks=False) and entry.inode() not in seen:
-                    seen.add(entry.inode())
-                    total += entry.stat(follow_symlinks=False).st_size
-        return total
+        return tree_size(bundle / "upper")
+
+    def image_size(self, container_id: str) -> int:
+        """How many bytes the layers have that a container stands on. Raises NotFound."""
+        return sum(self._layers.size(diff_id) for diff_id in self.diff_ids(container_id))
+
+    def changes(self, bundle: Path) -> list[Change]:
+        """What a container changed, by name. Raises NotFound."""
+        names = self._layers.lowerdirs(self.diff_ids(bundle.name))
+        return changes(bundle / "upper", [self._layers.root / "l" / name for name in names])
 
     def remove(self, container_id: str, bundle: Path) -> None:
         """Remove what :meth:`prepare` made; no error if it is not there."""

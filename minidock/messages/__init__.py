@@ -89,6 +89,7 @@ from minidock.messages.stats import (
 )
 from minidock.messages.system import Actor, Component, Event, Info, Platform, Plugins, RegistryConfig, Runtime, Version
 from minidock.messages.volumes import (
+    BuildCache,
     Change,
     ContainersPruned,
     DiskUsage,
@@ -111,6 +112,7 @@ __all__ = [
     "BindOptions",
     "BlkioEntry",
     "BlkioStats",
+    "BuildCache",
     "BuildEvent",
     "BuildPruned",
     "BuildSecrets",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from minidock.messages.containers import ContainerSummary
@@ -78,6 +76,21 @@ class PathStat(Message, rename="camel", kw_only=True):
     link_target: str = ""
 
 
+class BuildCache(Message, kw_only=True):
+    """A step of a build that is remembered."""
+
+    id: str = msgspec.field(name="ID")
+    parents: list[str] | None = None
+    type: str = "regular"
+    description: str = ""
+    in_use: bool = False
+    shared: bool = False
+    size: int = 0
+    created_at: str
+    last_used_at: str | None = None
+    usage_count: int = 0
+
+
 class DiskUsage(Message):
     """``GET /system/df``; what was not asked for is absent."""
 
@@ -85,5 +98,5 @@ class DiskUsage(Message):
     images: list[ImageSummary] | None = None
     containers: list[ContainerSummary] | None = None
     volumes: list[Volume] | None = None
-    build_cache: list[dict[str, Any]] | None = None
+    build_cache: list[BuildCache] | None = None
     builder_size: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import tarfile
@@ -258,3 +259,81 @@ def test_a_client_that_leaves_ends_the_work(shared_daemon: Daemon, ours: Docker)
     for what, number in before.items():
         wait_for(lambda what=what, number=number: count(shared_daemon.pid, what) <= number + 4, f"each {what} to go")
     assert ours("exec", "box", "true").returncode == 0
+
+
+CHANGES = """
+touch -d @1 /etc/passwd; chmod 700 /root; rm /etc/group; mkdir -p /made/deep; echo x > /made/deep/f; ln -s x /tmp/link
+rm -r /var; mkdir /var; chmod 644 /etc/nsswitch.conf; touch /made/gone; rm /made/gone
+"""
+
+
+def test_diff_is_what_docker_says(ours: Docker, peer: Docker) -> None:
+    """Changed, added and deleted, with volumes, links, a directory that was made anew; nothing for what is the same."""
+    told = []
+    for docker in (ours, peer):
+        mounts = ["-v", "/vol", "--tmpfs", "/ram"]
+        assert docker("run", "--name", "changed", *mounts, "tiny", "sh", "-c", CHANGES).returncode == 0
+        told.append(sorted(docker("diff", "changed").stdout.splitlines()))
+        assert docker("create", "--name", "fresh", "tiny", "true").returncode == 0
+        assert docker("diff", "fresh").stdout == b""
+        docker("rm", "-v", "changed", "fresh")
+    assert told[0] == told[1] and b"D /etc/group" in told[0]
+
+
+def test_sizes_are_dockers(ours: Docker, peer: Docker) -> None:
+    """ps -s, inspect -s and system df count the same bytes, of what a container wrote and of its volumes."""
+    told = []
+    for docker in (ours, peer):
+        script = "head -c 5000 /dev/zero > /a; ln /a /b; ln -s a /c; head -c 700 /dev/zero > /sized/f"
+        assert docker("run", "--name", "sized", "-v", "sized:/sized", "tiny", "sh", "-c", script).returncode == 0
+        lines = docker("system", "df", "-v", "--format", "{{json .}}").stdout
+        listed = docker("ps", "-as", "--filter", "name=sized", "--format", "{{.Size}}").stdout
+        inspected = docker("inspect", "-s", "-f", "{{.SizeRw}}", "sized").stdout
+        usage = json.loads(lines)
+        told.append(
+            {
+                "listed": listed.split(b" (")[0],
+                "inspected": inspected,
+                "containers": [item["Size"] for item in usage["Containers"] if item["Names"] == "sized"],
+                "volumes": [(item["Size"], item["Links"]) for item in usage["Volumes"] if item["Name"] == "sized"],
+            }
+        )
+        docker("rm", "sized")
+        docker("volume", "rm", "sized")
+    assert told[0] == told[1]
+
+
+def test_an_image_may_be_gone_when_sizes_are_asked_for(shared_daemon: Daemon) -> None:
+    """A container outlives its image's name, and still has a size."""
+    shared_daemon.ok("tag", "tiny", "fleeting")
+    container = shared_daemon.ok("create", "fleeting", "true")
+    shared_daemon.ok("rmi", "-f", "fleeting")
+    shown = shared_daemon.json("GET", f"/containers/{container}/json?size=1")
+    assert (shown["SizeRw"], shown["SizeRootFs"]) == (0, shared_daemon.json("GET", "/images/tiny/json")["Size"])
+    shared_daemon.ok("rm", container)
+
+
+def test_disk_usage_by_type(shared_daemon: Daemon) -> None:
+    """Only what is asked for; an unknown type is an error."""
+    asked = shared_daemon.json("GET", "/system/df?type=volume&type=build-cache")
+    assert asked["Volumes"] is not None and asked["BuildCache"] == [] and asked["Images"] is asked["Containers"] is None
+    everything = shared_daemon.json("GET", "/system/df")
+    assert everything["LayersSize"] > 1_000_000 and everything["Images"][0]["SharedSize"] >= 0
+    assert shared_daemon.request("GET", "/system/df?type=planet")[0] == 400
+
+
+def test_containers_are_pruned(shared_daemon: Daemon) -> None:
+    """Those that do not run, as labels and age allow; how many bytes that gave."""
+    write = ["sh", "-c", "head -c 1000 /dev/zero > /f"]
+    keeper, goner = (
+        shared_daemon.ok("create", "--label", label, "tiny", "true") for label in ("prune=no", "prune=yes")
+    )
+    shared_daemon.ok("run", "--label", "prune=yes", "--name", "wrote", "tiny", *write)
+    runner = shared_daemon.ok("run", "-d", "--label", "prune=yes", "tiny", "sleep", "1000")
+    wrote = shared_daemon.inspect("wrote")["Id"]
+    nothing = shared_daemon.json("POST", '/containers/prune?filters={"until":["1h"]}')
+    assert nothing == {"ContainersDeleted": None, "SpaceReclaimed": 0}
+    done = shared_daemon.json("POST", '/containers/prune?filters={"label":["prune"],"label!":["prune=no"]}')
+    assert set(done["ContainersDeleted"]) == {goner, wrote} and done["SpaceReclaimed"] == 1000
+    assert shared_daemon.request("POST", '/containers/prune?filters={"foo":["x"]}')[0] == 400
+    shared_daemon.ok("rm", "-f", keeper, runner)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 
 from aiohttp import web
 
 from minidock import messages
 from minidock.daemon import archiving, files
-from minidock.daemon.api import parameters, progress
+from minidock.daemon.api import answers, parameters, progress
 from minidock.daemon.api.answers import Outlet
 from minidock.daemon.api.containers import named
 from minidock.daemon.engine import Engine
@@ -74,3 +75,10 @@ async def export(engine: Engine, request: web.Request) -> web.StreamResponse:
         engine.tell(container, "export")
 
     return await outlet.filled_by(work)
+
+
+async def changes(engine: Engine, request: web.Request) -> web.Response:
+    """``GET /containers/ID/changes``: what is changed, added or deleted; null when nothing is."""
+    container = named(engine, request)
+    found = await asyncio.to_thread(engine.images.snapshots.changes, container.bundle)
+    return answers.document([messages.Change(path=path, kind=kind) for path, kind in found] or None)

@@ -47,6 +47,7 @@ ROUTES = (
     Route("GET", "/_ping", system.ping),
     Route("GET", "/version", system.version),
     Route("GET", "/info", system.info),
+    Route("GET", "/system/df", system.disk_usage),
     Route("GET", "/events", system.events, UNTIL_CLIENT_GOES),
     #
     Route("GET", "/containers/json", listing.containers),
@@ -71,6 +72,7 @@ ROUTES = (
     Route("GET", "/containers/{name}/archive", copying.send),
     Route("PUT", "/containers/{name}/archive", copying.receive),
     Route("GET", "/containers/{name}/export", copying.export),
+    Route("GET", "/containers/{name}/changes", copying.changes),
     Route("GET", "/containers/{name}/logs", streams.logs, UNTIL_CLIENT_GOES),
     Route("POST", "/containers/{name}/attach", streams.attach, UNTIL_CLIENT_GOES),
     Route("GET", "/containers/{name}/attach/ws", websocket.attach, UNTIL_CLIENT_GOES),
@@ -113,10 +115,4 @@ ROUTES = (
     Route("POST", "/volumes/prune", volumes.prune),
     Route("GET", "/volumes/{name}", volumes.inspect),
     Route("DELETE", "/volumes/{name}", volumes.remove),
-)
-
-# What Docker has and minidock has not, by name: 501 says so, where 404 would look like a client's mistake.
-MISSING = (
-    ("GET", "/containers/{name}/changes", "docker diff"),
-    ("GET", "/system/df", "docker system df"),
 )

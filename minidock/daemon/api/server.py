@@ -16,7 +16,7 @@ from aiohttp import web
 from minidock import messages
 from minidock.daemon import supervisor
 from minidock.daemon.api import absent, answers, parameters, tls
-from minidock.daemon.api.routes import MISSING, ROUTES, Route
+from minidock.daemon.api.routes import ROUTES, Route
 from minidock.daemon.config import Config, parse_host
 from minidock.daemon.description import ENGINE_VERSION
 from minidock.daemon.engine import Engine
@@ -40,8 +40,6 @@ def application(engine: Engine) -> web.Application:
     app = web.Application(middlewares=[_answer_errors], client_max_size=MOST_BYTES_OF_A_DOCUMENT)
     for route in ROUTES:
         _add(app, route.method, route.path, _bound(engine, route))
-    for method, path, what in MISSING:
-        _add(app, method, path, absent.missing(what))
     for method, path, handler in absent.routes():
         _add(app, method, path, handler)
     app.on_response_prepare.append(_name_ourselves)

@@ -7,7 +7,7 @@ import asyncio
 from aiohttp import web
 
 from minidock import messages
-from minidock.daemon import description
+from minidock.daemon import description, rooms
 from minidock.daemon.api import answers, parameters
 from minidock.daemon.engine import Engine
 from minidock.daemon.events import FILTERS, matches
@@ -29,6 +29,11 @@ async def version(engine: Engine, request: web.Request) -> web.Response:
 async def info(engine: Engine, request: web.Request) -> web.Response:
     """``GET /info``."""
     return answers.document(await asyncio.to_thread(description.info, engine, len(asyncio.all_tasks())))
+
+
+async def disk_usage(engine: Engine, request: web.Request) -> web.Response:
+    """``GET /system/df?type=``, which may be said several times."""
+    return answers.document(await asyncio.to_thread(rooms.usage, engine, request.query.getall("type", [])))
 
 
 async def events(engine: Engine, request: web.Request) -> web.StreamResponse:
