@@ -85,7 +85,7 @@ def test_the_upper_directory_tells_what_two_trees_would(
     work = base / "example"
     work.mkdir()
     try:
-        layers = []
+        layers: list[Path] = []
         for name, operations in (("one", first), ("two", second)):
             (work / name).mkdir()
             for operation in operations:
