@@ -74,7 +74,10 @@ def resolve(who: str, passwd: str, group: str) -> Identity:
 def groups_of(names: list[str], group: str) -> list[int]:
     """The numbers of groups named in /etc/group, whose text this is. Raises :class:`InvalidInput`."""
     entries = [fields for line in group.splitlines() if (fields := _fields(line, 4)) and fields[2].isdigit()]
-    return [_group(name, entries) for name in names]
+    try:
+        return [_group(name, entries) for name in names]
+    except InvalidInput as error:
+        raise InvalidInput(str(error).replace("unable", "Unable", 1)) from None  # Docker's words here, and a capital
 
 
 def _group(name: str, groups: list[list[str]]) -> int:

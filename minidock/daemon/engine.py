@@ -128,5 +128,5 @@ class Engine:
         container.living_shim()
         if kind == "ipc" and container.record.host.ipc_mode in ("private", "none"):
             hint = "non-shareable IPC (hint: use IpcMode:shareable for the donor container)"
-            raise Conflict(f"container {container.id}: {hint}")
+            raise Conflict(f"can't join IPC of container {container.id}: {hint}")
         return f"/proc/{container.record.state.pid}/ns/{kind}"

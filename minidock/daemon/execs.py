@@ -63,15 +63,20 @@ def create(engine: Engine, container: Container, request: ExecCreate) -> Exec:
     if not request.cmd or not request.cmd[0]:
         raise InvalidInput("No exec command specified")
     if container.record.state.status == "paused":
-        raise Conflict(f"Container {container.id} is paused, unpause the container before exec")
+        raise Conflict(f"Container {container.name} is paused, unpause the container before exec")
     container.living_shim()
     ended = [item for item in container.execs.values() if item.exit_code is not None]
     for item in ended[: max(0, len(ended) - MOST_ENDED)]:
         del container.execs[item.id]
     new = Exec(names.new_id(), container, request, asyncio.Event())
     container.execs[new.id] = new
-    engine.tell(container, f"exec_create: {' '.join(request.cmd)}", execID=new.id)
+    engine.tell(container, f"exec_create: {_told(request)}", execID=new.id)
     return new
+
+
+def _told(request: ExecCreate) -> str:
+    """The command in an event: the program, a blank, its arguments, as Docker writes it, who may have none."""
+    return f"{request.cmd[0]} {' '.join(request.cmd[1:])}"
 
 
 def find(engine: Engine, exec_id: str) -> Exec:
@@ -90,7 +95,7 @@ async def start(engine: Engine, item: Exec, console: list[int], detach: bool) ->
     shim = container.living_shim()
     item.started = True
     wanted = Streams(request.attach_stdin and not detach, request.attach_stdout, request.attach_stderr)
-    engine.tell(container, f"exec_start: {' '.join(request.cmd)}", execID=item.id)
+    engine.tell(container, f"exec_start: {_told(request)}", execID=item.id)
     try:
         execution = await shim.execute(item.id, _process(container, request, console), wanted)
     except MinidockError as error:

@@ -385,10 +385,15 @@ async def _thaw(container: Container) -> None:
 
 def rename(engine: Engine, container: Container, name: str) -> None:
     """Give the container another name. Raises InvalidInput, Conflict."""
-    old, new = container.name, names.check(name)
+    old = container.name
+    try:
+        new = names.check(name)
+        if old != new:
+            engine.reserve_name(new, container.id)
+    except (InvalidInput, Conflict) as error:
+        raise type(error)(f"Error when allocating new name: {error}") from None
     if old == new:
         raise InvalidInput("Renaming a container with the same name as its current name")
-    engine.reserve_name(new, container.id)
     container.record.name = new
     engine.records.save(container.record)
     del engine.names[old]

@@ -69,8 +69,9 @@ def _check_memory(host: HostConfig, is_update: bool) -> None:
 
 def _check_cpu(host: HostConfig) -> None:
     cpus = os.cpu_count() or 1
-    if host.nano_cpus and (host.cpu_period or host.cpu_quota):
-        raise InvalidInput("Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set")
+    for name, value in (("Period", host.cpu_period), ("Quota", host.cpu_quota)):
+        if host.nano_cpus and value:
+            raise InvalidInput(f"Conflicting options: Nano CPUs and CPU {name} cannot both be set")
     if host.nano_cpus < 0 or host.nano_cpus > cpus * 10**9:
         raise InvalidInput(f"Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available")
     if host.cpu_period and not 1000 <= host.cpu_period <= 1_000_000:
@@ -84,7 +85,7 @@ def _check_cpu(host: HostConfig) -> None:
         try:
             numbers = _numbers(wanted)
         except ValueError:
-            raise InvalidInput(f"Invalid value {wanted} for cpuset {kind}") from None
+            raise InvalidInput(f"Invalid value {wanted} for cpuset {kind}: invalid format: {wanted}") from None
         if kind == "cpus" and not numbers <= available:
             there = Path("/sys/devices/system/cpu/online").read_text().strip()
             raise InvalidInput(f"Requested CPUs are not available - requested {wanted}, available: {there}")

@@ -34,15 +34,19 @@ def check(config: LogConfig) -> None:
     if config.type in ELSEWHERE:
         raise NotImplementedYet(f"log driver {config.type!r}: minidock does not have this, only {', '.join(ALL)}")
     if config.type not in ALL:
-        raise InvalidInput(f"logger: no log driver named '{config.type}' is registered")
+        raise InvalidInput(f'error looking up logging plugin {config.type}: plugin "{config.type}" not found')
     if config.type == "none":
         return  # options are for whoever reads them
     if config.config.get("mode", "blocking") != "blocking":
         raise NotImplementedYet(f"log mode {config.config['mode']!r}: minidock has only 'blocking'")
     for key in config.config:
         if key not in (*OPTIONS[config.type], "mode"):
-            raise InvalidInput(f"unknown log opt '{key}' for {config.type} log driver")
-    _limits(config)
+            whose = "json-file log driver" if config.type == "json-file" else f"log driver {config.type}"
+            raise InvalidInput(f"unknown log opt '{key}' for {whose}")
+    try:
+        _limits(config)
+    except InvalidInput as error:
+        raise InvalidInput(f"failed to initialize logging driver: {error}") from None
     for text in re.findall("{{.*?}}", config.config.get("tag", "")):
         if text.strip("{}. ") not in _TAGS:
             raise InvalidInput(f"log tag: minidock knows {', '.join(f'{{{{.{name}}}}}' for name in _TAGS)}, not {text}")

@@ -136,18 +136,18 @@ def capabilities(host: HostConfig) -> list[str]:
     """The 14 defaults, plus ``--cap-add``, minus ``--cap-drop``. Raises InvalidInput for a name that is none."""
     if host.privileged:
         return sorted(powers.known())
-    add = [_capability(name) for name in host.cap_add or []]
-    drop = [_capability(name) for name in host.cap_drop or []]
+    add = [_capability(name, "CapAdd") for name in host.cap_add or []]
+    drop = [_capability(name, "CapDrop") for name in host.cap_drop or []]
     granted = set(powers.known()) if "ALL" in add else set(defaults.CAPABILITIES)
     granted = set() if "ALL" in drop else granted - set(drop)
     # Dropping all and adding some leaves those; adding all and dropping some leaves the rest.
     return sorted(granted | (set(add) - {"ALL"}))
 
 
-def _capability(name: str) -> str:
+def _capability(name: str, field: str) -> str:
     full = name.upper() if name.upper() == "ALL" else "CAP_" + name.upper().removeprefix("CAP_")
     if full != "ALL" and full not in powers.NAMES:
-        raise InvalidInput(f'invalid CapAdd/CapDrop: unknown capability: "{full}"')
+        raise InvalidInput(f'invalid {field}: unknown capability: "{full}"')
     return full
 
 

@@ -110,7 +110,8 @@ def _memory(used: cgroups.MemoryStats | None) -> messages.MemoryStats:
 def _pids(used: cgroups.PidsStats | None) -> messages.PidsStats:
     if used is None:
         return messages.PidsStats()
-    return messages.PidsStats(current=used.current, limit=used.limit if used.limit is not None else UNLIMITED_PIDS)
+    no_limit = UNLIMITED_PIDS if cgroups.detect().kind == "v2" else msgspec.UNSET
+    return messages.PidsStats(current=used.current, limit=used.limit if used.limit is not None else no_limit)
 
 
 def _blkio(used: cgroups.Stats) -> messages.BlkioStats:

@@ -200,7 +200,7 @@ def refusal(daemon: Daemon, host: dict[str, Any]) -> str:
         ({"Memory": 64 << 20, "MemoryReservation": 65 << 20}, "Minimum memory limit can not be less than memory"),
         ({"ShmSize": -1}, "SHM size can not be less than 0"),
         ({"SecurityOpt": ["no-new-privileges=x"]}, 'invalid --security-opt 2: "no-new-privileges=x"'),
-        ({"LogConfig": {"Type": "nonsense"}}, "logger: no log driver named 'nonsense' is registered"),
+        ({"LogConfig": {"Type": "nonsense"}}, 'error looking up logging plugin nonsense: plugin "nonsense" not found'),
         ({"LogConfig": {"Type": "syslog"}}, "log driver 'syslog': minidock does not have this"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

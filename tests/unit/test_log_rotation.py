@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -54,8 +53,8 @@ def test_the_newest_are_kept_and_read_as_one(
     for count in pieces:
         write(writer, total, count)
         total += count
-    with suppress(ChildProcessError):
-        os.waitpid(-1, 0)
+    if writer._packer:
+        os.waitpid(writer._packer, 0)
     writer.close()
     there = [*path.parent.iterdir()]
     # What is packed has a head and a tail, which for a line or two is more than is saved.
@@ -101,9 +100,9 @@ def test_attributes_are_in_every_entry(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "text"),
     [
-        ("nonsense", {}, "logger: no log driver named 'nonsense' is registered"),
+        ("nonsense", {}, 'error looking up logging plugin nonsense: plugin "nonsense" not found'),
         ("json-file", {"nonsense": "1"}, "unknown log opt 'nonsense' for json-file log driver"),
-        ("local", {"labels": "x"}, "unknown log opt 'labels' for local log driver"),
+        ("local", {"labels": "x"}, "unknown log opt 'labels' for log driver local"),
         ("json-file", {"max-size": "x"}, "invalid size: 'x'"),
         ("json-file", {"max-size": "0"}, "max-size must be a positive number"),
         ("json-file", {"max-file": "0", "max-size": "1m"}, "max-file cannot be less than 1"),
@@ -116,7 +115,7 @@ def test_options_that_make_no_sense(kind: str, options: dict[str, str], text: st
     """Docker's words."""
     with pytest.raises(InvalidInput) as caught:
         log_drivers.check(LogConfig(type=kind, config=options))
-    assert str(caught.value).startswith(text)
+    assert text in str(caught.value)
 
 
 def test_drivers_that_send_elsewhere_are_named_as_missing() -> None:

@@ -11,7 +11,7 @@ from minidock.daemon import lifecycle, processes, pruning, statistics, story, up
 from minidock.daemon.api import answers, parameters
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
-from minidock.errors import InvalidInput, NotImplementedYet
+from minidock.errors import Conflict, InvalidInput, NotImplementedYet
 
 
 def named(engine: Engine, request: web.Request) -> Container:
@@ -50,7 +50,11 @@ async def restart(engine: Engine, request: web.Request) -> web.Response:
 
 async def kill(engine: Engine, request: web.Request) -> web.Response:
     """``POST /containers/ID/kill?signal=``."""
-    await lifecycle.kill(engine, named(engine, request), request.query.get("signal") or "KILL")
+    container = named(engine, request)
+    try:
+        await lifecycle.kill(engine, container, request.query.get("signal") or "KILL")
+    except Conflict as error:
+        raise Conflict(f"cannot kill container: {request.match_info['name']}: {error}") from None
     return answers.nothing()
 
 

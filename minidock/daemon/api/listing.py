@@ -54,7 +54,14 @@ def _check(engine: Engine, wanted: parameters.Filters) -> None:
             raise InvalidInput(f'strconv.Atoi: parsing "{value}": invalid syntax')
     for value in wanted.get("is-task", []):
         if value.lower() not in ("true", "false", "1", "0"):
-            raise InvalidInput(f"invalid filter 'is-task={value}'")
+            raise InvalidInput(f"invalid filter 'is-task=[{value}]'")
+    for name in ("publish", "expose"):
+        for value in wanted.get(name, []):
+            try:
+                ports(value)
+            except ValueError:
+                what = f'strconv.ParseUint: parsing "{value}": invalid syntax'
+                raise InvalidInput(f"error while looking up for {name} {value}: {what}") from None
     for value in (*wanted.get("before", []), *wanted.get("since", [])):
         engine.container(value)
 
@@ -64,7 +71,7 @@ def _matches(engine: Engine, container: Container, wanted: parameters.Filters) -
     health = record.state.health
     tests: dict[str, Callable[[str], bool]] = {
         "id": lambda value: _fits(value, record.id),
-        "name": lambda value: _fits(value, f"/{record.name}") or value == record.name,
+        "name": lambda value: _fits(value, f"/{record.name}") or _fits(value, record.name),
         "status": lambda value: value == record.state.status,
         "exited": lambda value: record.state.status == "exited" and record.state.exit_code == int(value),
         "network": lambda value: _is_in_network(engine, container, value),
@@ -92,11 +99,11 @@ def _fits(pattern: str, text: str) -> bool:
 
 
 def ports(text: str) -> set[str]:
-    """``80``, ``80/udp`` or ``8000-8010/tcp`` as the API names ports: ``80/tcp``. Raises InvalidInput."""
+    """``80``, ``80/udp`` or ``8000-8010/tcp`` as the API names ports: ``80/tcp``. Raises ValueError."""
     numbers, _, protocol = text.partition("/")
     first, _, last = numbers.partition("-")
     if not first.isdecimal() or not (last or first).isdecimal() or not 0 <= int(first) <= int(last or first) < 65536:
-        raise InvalidInput(f"invalid filter: {text!r} is no port")
+        raise ValueError(text)
     return {f"{number}/{protocol or 'tcp'}" for number in range(int(first), int(last or first) + 1)}
 
 
