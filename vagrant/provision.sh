@@ -32,7 +32,7 @@ install_minidock() {
     [ "$(cat $stamp 2>/dev/null)" = "$(fingerprint)" ] && return
     say "installing from $source"
     make --no-print-directory install
-    with_systemd && [ -d packaging/systemd ] && make --no-print-directory install-systemd
+    with_systemd && make --no-print-directory install-systemd
     fingerprint >$stamp
     # Containers live on while the daemon is replaced.
     if with_systemd && systemctl is-active --quiet minidockd.service; then systemctl restart minidockd.service; fi
