@@ -11,7 +11,7 @@ import ipaddress
 import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from minidock.errors import InvalidInput
@@ -77,8 +77,15 @@ def load(arguments: list[str] | None = None) -> Config:
     return config
 
 
+class _Parser(argparse.ArgumentParser):
+    """A wrong flag gets one line, not the list of all that there are."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see '{self.prog} --help')\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="minidockd", description="The minidock daemon.", allow_abbrev=False)
+    parser = _Parser(prog="minidockd", description="The minidock daemon.", allow_abbrev=False)
     add = parser.add_argument
     add("-H", "--host", dest="hosts", action="append", metavar="URL", help="unix://PATH, tcp://ADDRESS:PORT or fd://")
     add("--data-root", metavar="DIR", help="images, containers and records (/var/lib/minidock)")

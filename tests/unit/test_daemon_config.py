@@ -89,3 +89,11 @@ def test_hosts_that_are_none_are_refused(host: str) -> None:
     """Names are no addresses: what they mean may change after the check."""
     with pytest.raises(InvalidInput):
         parse_host(host)
+
+
+def test_a_wrong_flag_gets_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong, and where to read; not forty options."""
+    with pytest.raises(SystemExit) as ended:
+        load(["--nothing"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "minidockd: unrecognized arguments: --nothing (see 'minidockd --help')\n"
