@@ -124,6 +124,7 @@ def _publish_project(repository: Path) -> None:
 @contextmanager
 def _switched_on(root: Path) -> Iterator[int]:
     """The machine's first process, as the host numbers it."""
+    before = _engine_cgroups()
     namespaces = ["--mount", "--pid", "--net", "--uts", "--ipc", "--propagation=private"]
     unshare = subprocess.Popen(
         ["unshare", *namespaces, "--fork", "--kill-child", "bash", str(HERE / "boot"), str(root)],
@@ -138,6 +139,16 @@ def _switched_on(root: Path) -> Iterator[int]:
     finally:
         unshare.kill()  # --kill-child passes this on; unshare ignores SIGTERM
         unshare.wait()
+        for parent in (
+            _engine_cgroups() - before
+        ):  # a daemon keeps the parent of its containers' cgroups, as dockerd does
+            parent.rmdir()
+
+
+def _engine_cgroups() -> set[Path]:
+    """The parent of containers' cgroups, in each hierarchy or in the only one."""
+    cgroups = Path("/sys/fs/cgroup")
+    return {*cgroups.glob("minidock"), *cgroups.glob("*/minidock")}
 
 
 @contextmanager
