@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from minidock import messages
-from minidock.errors import InvalidInput
+from minidock.errors import InvalidInput, NotImplementedYet
 from minidock.oci.runtime import Mount
 
 PRIVATE = ("rprivate", "private")
@@ -106,6 +106,11 @@ def attached(
             raise InvalidInput(f"Duplicate mount point: {item.destination}")
         taken.add(item.destination)
         by_place[item.destination] = item
+        if item.subpath and host.runtime not in ("", "minidock-runtime"):
+            # Another runtime would take no notice of our option, and bind the whole volume.
+            raise NotImplementedYet(
+                f"volume-subpath with the runtime {host.runtime!r}: minidock does not have this yet"
+            )
     for path in config.volumes or {}:
         place = _destination(path, f"invalid volume specification: '{path}'")
         by_place.setdefault(place, Attached(kind="volume", destination=place, anonymous=True, copy_up=True))
