@@ -91,7 +91,7 @@ def info(engine: Engine, tasks: int) -> messages.Info:
         },
         live_restore_enabled=config.live_restore,
         security_options=_security_options(layout),
-        warnings=_warnings(layout) or None,
+        warnings=info_warnings(layout) or None,
     )
 
 
@@ -133,13 +133,16 @@ def _security_options(layout: cgroups.Layout) -> list[str]:
     return [*options, "name=cgroupns"] if layout.kind == "v2" and has.get("cgroup namespace") else options
 
 
-def _warnings(layout: cgroups.Layout) -> list[str]:
+def info_warnings(layout: cgroups.Layout) -> list[str]:
+    """What this machine lacks, and how to get it."""
     lines = [
         f"WARNING: the kernel has no {feature.name}: {feature.remedy}"
         for feature in features.features()
         if not feature.present
     ]
-    lines += [f"WARNING: no {name} cgroup controller: its limits cannot be set" for name in layout.missing]
+    how = "has to be delegated to us (systemd: Delegate=yes)" if layout.kind == "v2" else "mount it (cgroups(7))"
+    lines += [f"WARNING: no {name} cgroup controller: its limits cannot be set; {how}" for name in layout.missing]
+    lines += [f"WARNING: {layout.obstacle}"] if layout.obstacle else []
     if not layout.counts_swap:
         lines.append("WARNING: No swap limit support: boot with swapaccount=1")
     return lines

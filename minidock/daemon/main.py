@@ -125,9 +125,11 @@ def _on_signals() -> asyncio.Event:
 
 
 def _check_kernel() -> None:
-    lacking = features.missing()
+    lacking = [f"no {feature.name}: {feature.remedy}" for feature in features.missing()]
+    if obstacle := cgroups.detect().obstacle:
+        lacking.append(obstacle)
     if lacking:
-        raise KernelFeatureMissing("; ".join(f"no {feature.name}: {feature.remedy}" for feature in lacking))
+        raise KernelFeatureMissing("; ".join(lacking))
 
 
 def _leave_mount_namespace() -> None:

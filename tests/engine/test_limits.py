@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from minidock.daemon import support
+from minidock.daemon.description import info_warnings
 from minidock.errors import InvalidInput
 from minidock.kernel import cgroups
 from minidock.messages import HostConfig
@@ -192,5 +193,6 @@ def test_a_host_without_controllers_runs_containers_without_limits(monkeypatch: 
     )
     left, warnings = support.adapted(asked)
     assert left == HostConfig() and len(warnings) == 8
+    assert any("no memory cgroup controller" in line and "Delegate=yes" in line for line in info_warnings(nothing))
     with pytest.raises(InvalidInput, match="NanoCPUs can not be set"):
         support.adapted(HostConfig(nano_cpus=1))

@@ -57,6 +57,49 @@ def test_a_foreign_bridge_is_left_alone() -> None:
             daemon.close()
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("umount -R /sys/fs/cgroup", "no cgroups are mounted: mount -t cgroup2"),
+        (
+            "for m in $(grep -oE '/sys/fs/cgroup[^ ]*' /proc/self/mountinfo); do mount -o remount,bind,ro $m; done",
+            "cgroups are read-only at /sys/fs/cgroup",
+        ),
+        (
+            "grep -v overlay /proc/filesystems > $D/f; mount --bind $D/f /proc/filesystems; "
+            "mkdir -p /lib/modules; mount -t tmpfs none /lib/modules",
+            "no overlay file system: modprobe overlay",
+        ),
+        ("mount --bind /dev/null $(readlink -f $(command -v nft))", "need the program nft: apt install nftables"),
+    ],
+)
+def test_what_the_machine_lacks_is_told_with_the_remedy(tmp_path: Path, change: str, told: str) -> None:
+    """No cgroups, read-only ones (as in a container), no overlay, no nft: one line, nothing is left."""
+    daemon = Daemon(tmp_path)
+    (tmp_path / "daemon.json").write_text("{}")
+    try:
+        script = f'D={tmp_path}; {change}; exec "$@"'
+        words = [*daemon.inside(), "unshare", "--mount", "--", "sh", "-c", script, "sh", *MINIDOCKD]
+        assert told in refused([*words, *daemon.arguments()], env=daemon.environment)
+    finally:
+        daemon.close()
+
+
+def test_an_old_kernel_is_told_the_version_to_get(tmp_path: Path) -> None:
+    """To this process openat2 does not exist, as before Linux 5.6."""
+    profile = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["openat2"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}],
+    }
+    script = (
+        "from minidock.kernel import seccomp, syscalls; from minidock.daemon.main import main; "
+        f"syscalls.set_no_new_privs(); seccomp.load(seccomp.compile_profile(seccomp.parse({profile}))); main()"
+    )
+    roots = ["--data-root", f"{tmp_path}/d", "--exec-root", f"{tmp_path}/e"]
+    line = refused([sys.executable, "-c", script, *roots])
+    assert "no openat2: Linux 5.6 or newer" in line
+
+
 @contextlib.contextmanager
 def daemon_on_a_small_disk(size: str) -> Iterator[Daemon]:
     """Its data root is a tmpfs of this size, in a mount namespace of its own: nothing to take down afterwards."""

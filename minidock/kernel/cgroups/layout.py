@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -30,6 +31,20 @@ class Layout(Struct, frozen=True):
     missing: tuple[str, ...] = ()
 
     @property
+    def obstacle(self) -> str:
+        """Why no container can have a cgroup here, and what to do; empty when it can."""
+        mounts = [self.v2] if self.v2 and not self.v1 else sorted(set(self.v1.values()))
+        if not mounts:
+            return "no cgroups are mounted: mount -t cgroup2 none /sys/fs/cgroup"
+        read_only = [str(mount) for mount in mounts if not os.access(mount, os.W_OK)]
+        if not read_only:
+            return ""
+        return (
+            f"cgroups are read-only at {', '.join(read_only)}: inside a container, it has to be --privileged; "
+            f"elsewhere mount -o remount,rw {read_only[0]}"
+        )
+
+    @property
     def counts_swap(self) -> bool:
         """Version 1 may have been booted without (``swapaccount=0``); version 2 has no way to tell at its root."""
         memory = self.v1.get("memory")
@@ -47,7 +62,7 @@ def at(path: str, layout: Layout | None = None) -> Cgroup:
     # Imported here because a host needs only one of them, and init starts the faster for it.
     layout = layout or detect()
     if layout.kind == "none":
-        raise KernelFeatureMissing("no cgroups are mounted: mount -t cgroup2 none /sys/fs/cgroup")
+        raise KernelFeatureMissing(layout.obstacle)
     if scope := parse_scope(path):
         path = f"{slice_path(scope.slice)}/{scope.unit}"
     names = [name for name in path.split("/") if name not in ("", ".")]
