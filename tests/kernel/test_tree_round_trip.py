@@ -28,7 +28,8 @@ def make(root: Path, kind: str, name: str, number: int) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == "file":
-            path.write_bytes(b"x" * number)
+            with path.open("xb") as file:  # not over a fifo that has this name: that would wait for a reader
+                file.write(b"x" * number)
         elif kind == "directory":
             path.mkdir()
         elif kind == "link":
