@@ -3,13 +3,14 @@
 BIN := .venv/bin
 
 .PHONY: help demo install uninstall install-systemd uninstall-systemd test test-fresh test-vagrant test-guest lint docs
-.PHONY: bench clean
+.PHONY: bench clean test-guest-systemd
 
 help:
 	@echo "make demo      see a container come to life, step by step (does its own set-up)"
 	@echo "make test      the whole test suite (does its own set-up)"
 	@echo "make install   minidock, minidockd, minidock-runtime, minidock-registry and minidock-tiny in /usr/local/bin"
 	@echo "make test-guest  the part of the suite about cgroups, in a virtual machine with pure cgroup v2"
+	@echo "make test-guest-systemd  restarts of the daemon and of the machine, in a virtual machine with systemd"
 	@echo "make test-fresh  the first steps of README.md, tried on machines that have nothing: Debian 12 and 13"
 	@echo "make test-vagrant  vagrant/ from up to destroy, with a box of Debian's packages and an emulated processor"
 	@echo "make lint      mypy --strict, ruff, import-linter"
@@ -55,6 +56,9 @@ GUEST_TESTS ?= tests/kernel/test_cgroups.py tests/kernel/test_cgroups_v2.py
 test-guest:
 	@.ci/setup guest
 	$(BIN)/python -m tests.guest $(GUEST_TESTS)
+
+test-guest-systemd:
+	@.ci/setup guest
 	$(BIN)/python -m tests.guest --systemd
 
 test-fresh:
