@@ -97,7 +97,12 @@ async def _serve(engine: Engine, asked_to_end: asyncio.Event) -> None:
 
 def _remove_cgroup_parent() -> None:
     """The directory above the containers' cgroups goes with the last of them; rmdir(2) refuses while one is there."""
-    for directory in cgroups.at(CGROUP_PARENT).directories().values():
+    layout = cgroups.detect()
+    directories = set(cgroups.at(CGROUP_PARENT, layout).directories().values())
+    if layout.v2:
+        # On a hybrid host we make no groups there, but runc does, in the container's place.
+        directories.add(layout.v2 / CGROUP_PARENT.lstrip("/"))
+    for directory in directories:
         with contextlib.suppress(OSError):
             directory.rmdir()
 
