@@ -41,7 +41,7 @@ def asked(
         others = set(request.networking_config.endpoints_config) - {mode}
         if others:
             raise InvalidInput(f"conflicting options: cannot attach both {mode} and other networks: {sorted(others)}")
-        return {}
+        return {} if mode.startswith("container:") else {mode: EndpointSettings()}
     given = {_name(engine, key): value for key, value in request.networking_config.endpoints_config.items()}
     first = _name(engine, mode)
     settings = {first: given.pop(first, EndpointSettings())} | dict(sorted(given.items()))
@@ -131,20 +131,14 @@ def _check_address(network: Network, kind: type[IPv4Address | IPv6Address], text
         raise InvalidInput(f"Invalid address {address}: It does not belong to any of this network's subnets")
 
 
-def wanted(record: Record) -> dict[str, EndpointSettings]:
-    """The networks that a container joins at its start."""
-    mode = record.host.network_mode
-    if mode in ("host", "none") or mode.startswith("container:"):
-        return {}
-    return record.networks or {mode: EndpointSettings()}
-
-
 def wishes(engine: Engine, record: Record) -> list[Wish]:
-    """The same for :meth:`Networks.connect <minidock.networks.Networks.connect>`. Raises NoSuchNetwork."""
+    """The networks that a container joins at its start, for :meth:`Networks.connect
+    <minidock.networks.Networks.connect>`. Raises NoSuchNetwork."""
     found = []
-    for name, settings in wanted(record).items():
+    for name, settings in record.networks.items():
         network = engine.networks.get(name)
-        if not (network.is_default and not network.bridge):  # the daemon runs with --bridge none
+        no_bridge = network.is_default and not network.bridge  # the daemon runs with --bridge none
+        if name not in ("host", "none") and not no_bridge:
             found.append(wish(network, settings))
     return found
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from ipaddress import ip_interface
 
-from minidock.daemon import joining
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.errors import Conflict, InvalidInput, NoSuchContainer
@@ -39,7 +38,7 @@ def _linked(engine: Engine, container: Container) -> list[tuple[str, Container, 
     """Alias, container, address. Raises Conflict when one does not run."""
     found = []
     default = engine.networks.default.id
-    if "bridge" not in joining.wanted(container.record):
+    if "bridge" not in container.record.networks:
         return []
     for link in container.record.host.links or []:
         name, alias = parse(link)

@@ -30,7 +30,7 @@ async def remove(engine: Engine, network: Network) -> None:
 
 async def prune(engine: Engine, wanted: Callable[[Network], bool]) -> list[str]:
     """Remove those that are ``wanted`` gone and that no container, running or not, is to be in; returns their names."""
-    used = {name for container in engine.containers.values() for name in joining.wanted(container.record)}
+    used = {name for container in engine.containers.values() for name in container.record.networks}
     gone = []
     for network in engine.networks.all():
         if network.name not in (*BUILT_IN, *used) and wanted(network):
@@ -49,7 +49,7 @@ async def connect(engine: Engine, network: Network, container: Container, settin
         record = container.record
         _check_can_change(network, container)
         joining.check(network, settings)
-        present = joining.wanted(record)
+        present = record.networks
         if network.name in present:
             raise Forbidden(f"endpoint with name {record.name} already exists in network {network.name}")
         if record.running:
@@ -68,13 +68,11 @@ async def disconnect(engine: Engine, network: Network, container: Container) -> 
         record = container.record
         if network.name == record.host.network_mode == "host":
             raise InvalidInput("container cannot be disconnected from host network or connected to host network")
-        present = joining.wanted(record)
+        present = record.networks
         if network.name not in present:
             raise Forbidden(f"container {record.id} is not connected to network {network.name}")
         # The record first: killed in between, the next daemon finds an endpoint that nobody wants, and sweeps it.
         record.networks = {name: settings for name, settings in present.items() if name != network.name}
-        if not record.networks:
-            record.host.network_mode = "none"
         engine.records.save(record)
         pid = record.state.pid if record.running else None
         await asyncio.to_thread(engine.networks.disconnect, record.id, network, pid)
@@ -97,7 +95,7 @@ def _check_can_change(network: Network, container: Container) -> None:
             "container sharing network namespace with another container or host cannot be "
             "connected to any other network"
         )
-    if network.name == "none":
+    if network.name == "none" or "none" in container.record.networks:
         raise InvalidInput(
             "container cannot be connected to multiple networks with one of the networks in private (none) mode"
         )
@@ -124,9 +122,7 @@ def _members(engine: Engine, network: Network) -> dict[str, messages.NetworkCont
     if network.name in ("host", "none"):
         there = [item for item in engine.containers.values() if item.record.running]
         return {
-            item.id: messages.NetworkContainer(name=item.name)
-            for item in there
-            if item.record.host.network_mode == network.name
+            item.id: messages.NetworkContainer(name=item.name) for item in there if network.name in item.record.networks
         }
     return {
         endpoint.container: messages.NetworkContainer(
@@ -143,13 +139,10 @@ def _members(engine: Engine, network: Network) -> dict[str, messages.NetworkCont
 
 def endpoints(engine: Engine, container: Container) -> dict[str, EndpointSettings]:
     """The networks that a container is in, or is to be in, as inspect shows them: with its addresses while it runs."""
-    mode = container.record.host.network_mode
-    if mode in ("host", "none"):
-        return {mode: EndpointSettings(network_id=engine.networks.get(mode).id)}
     joined = {endpoint.network: endpoint for endpoint in engine.networks.endpoints(container.id)}
     known = {network.name: network for network in engine.networks.all()}
     found = {}
-    for name, settings in joining.wanted(container.record).items():
+    for name, settings in container.record.networks.items():
         network = known.get(name)
         found[name] = _settings(container, settings, network, joined.get(network.id) if network else None)
     return found
@@ -168,7 +161,7 @@ def _settings(
     )
     if network is not None:
         shown.network_id = network.id
-        shown.dns_names = None if network.is_default else naming.names(container, asked)
+        shown.dns_names = None if network.name in BUILT_IN else naming.names(container, asked)
     if endpoint is not None:
         shown.endpoint_id, shown.mac_address = endpoint.id, endpoint.mac
         shown.gateway, shown.ipv6_gateway = endpoint.gateway4, endpoint.gateway6

@@ -61,7 +61,8 @@ class Record(msgspec.Struct, kw_only=True):
     cgroup: str = ""
     """Where its cgroup is, or will be: it stays there, whatever cgroup driver the next daemon has."""
     networks: dict[str, EndpointSettings] = {}
-    """What was asked for, by the network's name; where the container really is, ``engine.networks`` knows."""
+    """What was asked for, by the network's name, ``host`` and ``none`` among them; empty for who shares another's
+    network, and after the last disconnect. Where the container really is, ``engine.networks`` knows."""
 
     @property
     def running(self) -> bool:

@@ -20,7 +20,7 @@ import time
 
 from minidock.containers import runtime
 from minidock.containers.control import Shim, ShimGone, bury, read_exit
-from minidock.daemon import joining, lifecycle, restarts, services, volume_use
+from minidock.daemon import lifecycle, restarts, services, volume_use
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.errors import MinidockError
@@ -122,7 +122,7 @@ def _sweep(engine: Engine) -> None:
         for name in sorted(there - known):
             log.info("sweeping %s: nobody's", directory / name)
             remove(engine, name)
-    engine.networks.sweep({key: joining.wanted(engine.containers[key].record) for key in running})
+    engine.networks.sweep({key: engine.containers[key].record.networks for key in running})
 
 
 def _delete_bundle(engine: Engine, container_id: str) -> None:

@@ -280,6 +280,23 @@ def test_connect_and_disconnect_while_it_runs(daemon: Daemon) -> None:
     wait_for(lambda: [event["Action"] for event in events(daemon, network)] == expected, "the events")
 
 
+def test_connect_and_disconnect_before_the_start(daemon: Daemon) -> None:
+    """As docker-compose does it: out of the only network, in again with its own settings; and out of ``none``."""
+    daemon.ok("network", "create", "net")
+    daemon.ok("create", "--name", "aa", "--network", "net", *SLEEP)
+    daemon.ok("network", "disconnect", "net", "aa")
+    assert daemon.inspect("aa")["NetworkSettings"]["Networks"] == {}
+    daemon.ok("network", "connect", "--alias", "other", "net", "aa")
+    daemon.ok("start", "aa")
+    assert dig(daemon, "aa", "other") == [address(daemon, "aa", "net")]
+    daemon.ok("create", "--name", "alone", "--network", "none", *SLEEP)
+    assert "one of the networks in private (none) mode" in daemon.docker("network", "connect", "net", "alone").stderr
+    daemon.ok("network", "disconnect", "none", "alone")
+    daemon.ok("network", "connect", "net", "alone")
+    daemon.ok("start", "alone")
+    assert dig(daemon, "alone", "other") == [address(daemon, "aa", "net")]
+
+
 def events(daemon: Daemon, network: str) -> list[dict[str, object]]:
     """The events about a network."""
     shown = daemon.ok("events", "--since", "1h", "--until", "0s", "-f", f"network={network}", "--format", "json")
