@@ -33,7 +33,7 @@ with Network() as network:
 
 
 def test_a_container_for_one_block(daemon: Daemon) -> None:
-    """It waits for a line of the log; ports, names, exec and logs are as promised; nothing stays when the block ends."""
+    """It waits for a line of the log; ports, names, exec and logs are as promised; nothing stays after the block."""
     before = daemon.ok("ps", "-aq"), daemon.ok("network", "ls", "-q")
     # Its guard (ryuk) is an image of the internet's: not here.
     environment = daemon.environment | {"TESTCONTAINERS_RYUK_DISABLED": "true"}
