@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from minidock.errors import InvalidInput
 from minidock.messages import DEFAULT_HOST
+from minidock.networks.addresses import parse_subnet6
 
 DEFAULT_CONFIG_FILE = Path("/etc/minidock/daemon.json")
 CGROUP_DRIVER = "native.cgroupdriver"
@@ -33,6 +34,8 @@ class Config:
     log_level: str = "info"
     bridge: str = "minidock0"
     bip: str = ""
+    ipv6: bool = False
+    fixed_cidr_v6: str = ""
     default_address_pools: list[str] = field(default_factory=list)
     group: str = "minidock"
     insecure_registries: list[str] = field(default_factory=list)
@@ -93,6 +96,8 @@ def _parser() -> argparse.ArgumentParser:
     add("-l", "--log-level", choices=LOG_LEVELS)
     add("--bridge", metavar="NAME", help='the default network\'s bridge (minidock0), or "none"')
     add("--bip", metavar="CIDR", help="the bridge's address and the network's size, such as 172.20.0.1/16 (a free one)")
+    add("--ipv6", action="store_const", const=True, help="the default network has IPv6 addresses too")
+    add("--fixed-cidr-v6", metavar="CIDR", help="and they are in this subnet, such as fd12::/64 (a free one)")
     pools = "where new networks' subnets come from, such as base=10.10.0.0/16,size=24"
     add("--default-address-pool", dest="default_address_pools", action="append", metavar="POOL", help=pools)
     add("-G", "--group", help="who besides root may use the unix socket (minidock)")
@@ -179,6 +184,10 @@ def _check(config: Config) -> None:
         ipaddress.IPv4Interface(config.bip or "172.17.0.1/16")
     except ValueError as error:
         raise InvalidInput(f"bip {config.bip!r}: {error}") from None
+    if config.fixed_cidr_v6:
+        if not config.ipv6:
+            raise InvalidInput("--fixed-cidr-v6 needs --ipv6")
+        parse_subnet6(config.fixed_cidr_v6)
 
 
 def check_host(config: Config, host: str) -> None:

@@ -42,7 +42,12 @@ class Engine:
         self.images = Images(config.data_root, self.database)
         default_bridge = None if config.bridge == "none" else config.bridge
         self.networks = Networks(
-            self.database, str(config.data_root), default_bridge, config.bip, config.default_address_pools
+            self.database,
+            str(config.data_root),
+            default_bridge,
+            config.bip,
+            config.default_address_pools,
+            (config.fixed_cidr_v6 or "auto") if config.ipv6 else "",
         )
         self.workshop = Workshop(self.images, Cache(self.database, self.images), config.data_root, config.exec_root)
         self.events = Events()

@@ -79,13 +79,26 @@ def _overlay(container: Container) -> dict[str, str]:
     return found | {"MergedDir": str(container.bundle / "rootfs")}
 
 
+# What NetworkSettings repeats of the default bridge.
+_OF_THE_BRIDGE = (
+    "endpoint_id",
+    "gateway",
+    "global_ipv6_address",
+    "global_ipv6_prefix_len",
+    "ip_address",
+    "ip_prefix_len",
+    "ipv6_gateway",
+    "mac_address",
+)
+
+
 def _network_settings(engine: Engine, container: Container) -> messages.NetworkSettings:
     joined = endpoints(engine, container)
     settings = messages.NetworkSettings(networks=joined)
     end = joined.get("bridge")
     if end is not None and end.ip_address:
-        settings.ip_address, settings.ip_prefix_len = end.ip_address, end.ip_prefix_len
-        settings.gateway, settings.mac_address, settings.endpoint_id = end.gateway, end.mac_address, end.endpoint_id
+        for name in _OF_THE_BRIDGE:
+            setattr(settings, name, getattr(end, name))
     if container.record.running:
         settings.sandbox_id = container.id
         settings.sandbox_key = f"/proc/{container.record.state.pid}/ns/net"

@@ -184,6 +184,14 @@ def check_mac(text: str) -> str:
     return lower
 
 
+def parse_subnet6(text: str) -> IPv6Network:
+    """``--fixed-cidr-v6``: ``fd12::/64``. Raises InvalidInput."""
+    try:
+        return IPv6Network(text)
+    except ValueError as error:
+        raise InvalidInput(f"invalid IPv6 subnet: {error}") from None
+
+
 def parse_gateway(text: str) -> IPv4Interface:
     """``--bip``: ``172.20.0.1/16``, or a network, of which the first address is taken. Raises InvalidInput."""
     try:

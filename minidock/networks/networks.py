@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
+from ipaddress import IPv6Network
 from itertools import count
 
 from minidock.database import Database
@@ -29,6 +30,7 @@ from minidock.networks.addresses import (
     local_pool,
     parse_gateway,
     parse_pools,
+    parse_subnet6,
     pool_of,
 )
 from minidock.networks.filter import Element, Filter
@@ -39,7 +41,8 @@ log = logging.getLogger(__name__)
 
 
 class Networks:
-    """All networks. ``default_bridge`` is the link of the default one; None when there is to be none.
+    """All networks. ``default_bridge`` is the link of the default one; None when there is to be none. ``bip`` is its
+    address, ``ipv6`` its subnet of IPv6: "" for none, ``auto`` for a free one.
 
     ``seed`` is what makes this daemon another than its neighbours. Raises InvalidInput.
     """
@@ -51,11 +54,13 @@ class Networks:
         default_bridge: str | None = "minidock0",
         bip: str = "",
         pools: Sequence[str] = (),
+        ipv6: str = "",
     ) -> None:
         self.store = Store(database)
         self._seed = seed
         self._default_bridge = default_bridge
         self._bip = parse_gateway(bip) if bip else None
+        self._ipv6 = ipv6 if ipv6 in ("", "auto") else parse_subnet6(ipv6)
         self._pools = [*parse_pools(pools or DOCKERS_POOLS), local_pool(seed)]
         if default_bridge is not None:
             options.check_link_name(default_bridge)
@@ -105,6 +110,7 @@ class Networks:
             network.pools = [IpamPool(subnet=str(self._bip.network), gateway=str(self._bip.ip))]
         elif not network.pools:
             network.pools = [self._free_pool(kernel, 4)]
+        self._describe_ipv6(network, kernel)
         network.options = {
             "com.docker.network.bridge.default_bridge": "true",
             options.ICC: "true",
@@ -113,6 +119,15 @@ class Networks:
             options.BRIDGE_NAME: network.bridge,
             options.MTU: "1500",
         }
+
+    def _describe_ipv6(self, network: Network, kernel: Netlink) -> None:
+        before = network.pools[1:]
+        network.enable_ipv6 = bool(self._ipv6)
+        if isinstance(self._ipv6, IPv6Network):
+            pools = [IpamPool(subnet=str(self._ipv6), gateway=str(self._ipv6[1]))]
+        else:
+            pools = (before or [self._free_pool(kernel, 6)]) if self._ipv6 else []
+        network.pools = [*network.pools[:1], *pools]
 
     def _bridged(self) -> list[Network]:
         return [network for network in self.store.networks() if network.bridge]

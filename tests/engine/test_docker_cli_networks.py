@@ -107,6 +107,17 @@ def test_by_ipv6_to_a_container_that_has_none(daemon: Daemon) -> None:
         server.kill()
 
 
+def test_the_default_network_may_have_ipv6() -> None:
+    """``--ipv6``: addresses of the subnet that was asked for, from container to container and through a port."""
+    with running_daemon("--ipv6", "--fixed-cidr-v6", "fd66:77::/64") as daemon:
+        daemon.ok("run", "-d", "--name", "server", "-p", "[::1]:8080:80", *SERVER)
+        address = daemon.inspect("server")["NetworkSettings"]["GlobalIPv6Address"]
+        assert address.startswith("fd66:77::")
+        wait_for(lambda: daemon.docker("run", "--rm", "tiny", "nc", address, "80").stdout == "hello\n", "an answer")
+        assert on_the_host(daemon, "busybox", "nc", "-w", "5", "::1", "8080").stdout == "hello\n"
+        assert daemon.json("GET", "/networks/bridge")["EnableIPv6"] is True
+
+
 def test_a_taken_port_is_an_error_before_anything_is_created(daemon: Daemon) -> None:
     """In Docker's words, and what was got before it is given back."""
     daemon.ok("run", "-d", "--name", "first", "-p", "8080:80", *SLEEP)
