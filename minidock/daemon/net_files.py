@@ -14,36 +14,59 @@ from minidock.networks.files import hosts, resolv_conf
 _HOSTS_OF_THE_HOST = Path("/etc/hosts")
 
 
+# Who is root in a container may write what they want into these files, and as much.
+_MUCH = 1 << 20
+
+
 def write(engine: Engine, container: Container) -> None:
     """All three, in place: they may be bound into a running container."""
+    for name, text in texts(engine, container).items():
+        _write(container.bundle / name, text)
+
+
+def update(engine: Engine, container: Container, before: dict[str, str]) -> None:
+    """The container runs, and its networks have changed: so do the lines that we wrote, and no others.
+
+    ``before`` is what :func:`texts` said then. As with Docker, a resolv.conf that somebody has changed stays.
+    """
+    after = texts(engine, container)
+    hosts_file, resolver_file = container.bundle / "hosts", container.bundle / "resolv.conf"
+    if hosts_file.stat().st_size < _MUCH:
+        old, new = before["hosts"].splitlines(), after["hosts"].splitlines()
+        lines = [line for line in _read(hosts_file).splitlines() if line not in old or line in new]
+        lines += [line for line in new if line not in old]
+        _write(hosts_file, "".join(f"{line}\n" for line in lines))
+    if resolver_file.stat().st_size < _MUCH and _read(resolver_file) == before["resolv.conf"]:
+        _write(resolver_file, after["resolv.conf"])
+
+
+def texts(engine: Engine, container: Container) -> dict[str, str]:
+    """What is to be in the files, by their names."""
     record, host = container.record, container.record.host
     if host.network_mode.startswith("container:"):
-        _copy(engine, container)
-        return
+        return _of_the_other(engine, container)
     own_network = host.network_mode != "host"
     addresses = [str(item.ip) for end in engine.networks.endpoints(container.id) for item in end.addresses]
     extra = [*_extra_hosts(engine, host), *links.hosts(engine, container)]
     name, domain = record.config.hostname, record.config.domainname
     base = None if own_network or not _HOSTS_OF_THE_HOST.exists() else _HOSTS_OF_THE_HOST.read_text()
-    _write(container.bundle / "hostname", f"{name}\n")
-    _write(container.bundle / "hosts", hosts(name, domain, addresses, extra, base))
     servers, choices = host.dns or [], list(host.dns_options or [])
     if naming.named_networks(engine, container):
         servers = [names.ADDRESS]
         # A name without a dot may be a neighbour's: it is asked for as it is.
         choices += [] if any(choice.startswith("ndots:") for choice in choices) else ["ndots:0"]
-    _write(
-        container.bundle / "resolv.conf",
-        resolv_conf(servers, host.dns_search or [], choices, isolated=own_network),
-    )
+    return {
+        "hostname": f"{name}\n",
+        "hosts": hosts(name, domain, addresses, extra, base),
+        "resolv.conf": resolv_conf(servers, host.dns_search or [], choices, isolated=own_network),
+    }
 
 
-def _copy(engine: Engine, container: Container) -> None:
+def _of_the_other(engine: Engine, container: Container) -> dict[str, str]:
     """Who shares another's network has its names too."""
     other = engine.container(container.record.host.network_mode.removeprefix("container:"))
-    for name in ("hostname", "hosts", "resolv.conf"):
-        source = other.bundle / name
-        _write(container.bundle / name, source.read_text() if source.exists() else "")
+    files = {name: other.bundle / name for name in ("hostname", "hosts", "resolv.conf")}
+    return {name: _read(path) if path.exists() else "" for name, path in files.items()}
 
 
 def _extra_hosts(engine: Engine, host: HostConfig) -> list[tuple[list[str], str]]:
@@ -57,6 +80,10 @@ def _extra_hosts(engine: Engine, host: HostConfig) -> list[tuple[list[str], str]
     return found
 
 
+def _read(path: Path) -> str:
+    return path.read_text(errors="surrogateescape")
+
+
 def _write(path: Path, text: str) -> None:
-    path.write_text(text)
+    path.write_text(text, errors="surrogateescape")
     path.chmod(0o644)

@@ -52,13 +52,14 @@ async def connect(engine: Engine, network: Network, container: Container, settin
         present = record.networks
         if network.name in present:
             raise Forbidden(f"endpoint with name {record.name} already exists in network {network.name}")
+        files = await _files(engine, container)
         if record.running:
             wish = joining.wish(network, settings)
             free = joining.is_free(record)
             await asyncio.to_thread(engine.networks.connect, record.id, record.state.pid, [wish], free=free)
         record.networks = present | {network.name: settings}
         engine.records.save(record)
-        await _has_changed(engine, container)
+        await _has_changed(engine, container, files)
     joining.tell(engine, network, "connect", container=record.id)
 
 
@@ -75,15 +76,21 @@ async def disconnect(engine: Engine, network: Network, container: Container) -> 
         record.networks = {name: settings for name, settings in present.items() if name != network.name}
         engine.records.save(record)
         pid = record.state.pid if record.running else None
+        files = await _files(engine, container)
         await asyncio.to_thread(engine.networks.disconnect, record.id, network, pid)
-        await _has_changed(engine, container)
+        await _has_changed(engine, container, files)
     joining.tell(engine, network, "disconnect", container=record.id)
 
 
-async def _has_changed(engine: Engine, container: Container) -> None:
+async def _files(engine: Engine, container: Container) -> dict[str, str]:
+    """What was written for a running container, before its networks change."""
+    return await asyncio.to_thread(net_files.texts, engine, container) if container.record.running else {}
+
+
+async def _has_changed(engine: Engine, container: Container, files: dict[str, str]) -> None:
     if container.record.running:
         await services.answer_for_names(engine, container, container.record.state.pid)
-        await asyncio.to_thread(net_files.write, engine, container)
+        await asyncio.to_thread(net_files.update, engine, container, files)
 
 
 def _check_can_change(network: Network, container: Container) -> None:

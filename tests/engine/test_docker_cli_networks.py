@@ -278,10 +278,21 @@ def test_connect_and_disconnect_while_it_runs(daemon: Daemon) -> None:
     """Interface, way out, names, files; and at the next start again."""
     network = daemon.ok("network", "create", "net")
     daemon.ok("run", "-d", "--name", "aa", *SLEEP)
+    daemon.ok("exec", "aa", "sh", "-c", "echo 192.0.2.1 mine >> /etc/hosts")
     daemon.ok("network", "connect", "--alias", "other", "net", "aa")
-    assert dig(daemon, "aa", "other") == [address(daemon, "aa", "net")]
+    here, there = address(daemon, "aa", "bridge"), address(daemon, "aa", "net")
+    assert dig(daemon, "aa", "other") == [there]
     assert "nameserver 127.0.0.11" in daemon.ok("exec", "aa", "cat", "/etc/resolv.conf")
+    assert [line.split()[0] for line in daemon.ok("exec", "aa", "cat", "/etc/hosts").splitlines()[-3:]] == [
+        here,
+        "192.0.2.1",
+        there,
+    ]
+    daemon.ok("exec", "aa", "sh", "-c", "echo nameserver 192.0.2.2 > /etc/resolv.conf")
     daemon.ok("network", "disconnect", "bridge", "aa")
+    names = [line.split()[0] for line in daemon.ok("exec", "aa", "cat", "/etc/hosts").splitlines()]
+    assert names[-2:] == ["192.0.2.1", there] and here not in names
+    assert daemon.ok("exec", "aa", "cat", "/etc/resolv.conf") == "nameserver 192.0.2.2"
     assert re.fullmatch(r"default via \S+ dev eth1 ", daemon.ok("exec", "aa", "ip", "route").splitlines()[0])
     daemon.ok("restart", "-t", "0", "aa")
     assert list(daemon.inspect("aa")["NetworkSettings"]["Networks"]) == ["net"]
