@@ -1,0 +1,1 @@
+"""Chapter 4: overlay images, or a root in layers."""

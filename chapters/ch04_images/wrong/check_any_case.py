@@ -1,0 +1,6 @@
+import re
+from minidock.errors import InvalidDigest
+def check(text):
+    if not re.fullmatch(r"(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})", text.lower()):
+        raise InvalidDigest(text)
+    return text

@@ -1,0 +1,3 @@
+from minidock.oci.platform import normalise
+def fitness(offered, wanted):
+    return int(normalise(offered) == normalise(wanted))

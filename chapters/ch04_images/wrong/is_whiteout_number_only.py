@@ -1,0 +1,2 @@
+def is_whiteout(status):
+    return status.st_rdev == 0
