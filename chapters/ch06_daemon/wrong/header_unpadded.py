@@ -1,0 +1,3 @@
+import struct
+def header(stream, length):
+    return struct.pack(">BL", stream, length)
