@@ -124,19 +124,19 @@ class Shim:
 
 
 class Launcher:
-    """The launcher, as the daemon sees it. Should somebody kill it, the next container gets a new one."""
+    """The launcher, as the daemon sees it. Should somebody kill it, the next container gets a new one.
 
-    def __init__(self, process: subprocess.Popen[bytes], sock: socket.socket) -> None:
-        self._process = process
-        self._socket = sock
+    Both are in the mount namespace that the caller was in when he asked for the first.
+    """
+
+    def __init__(self) -> None:
+        self._mounts = Path("/proc/self/ns/mnt").open("rb")  # noqa: SIM115 - kept until close
+        self._process, self._socket = _start_launcher()
 
     @classmethod
     async def spawn(cls) -> Launcher:
-        """Start the launcher. It ends when the daemon does, or with :meth:`close`.
-
-        It stays in the mount namespace that the caller is in now.
-        """
-        return cls(*_start_launcher())
+        """Start the launcher. It ends when the daemon does, or with :meth:`close`."""
+        return cls()
 
     @property
     def pid(self) -> int:
@@ -150,14 +150,18 @@ class Launcher:
             try:
                 socket.send_fds(self._socket, [wire.encode(request)], [theirs.fileno()])
             except (BrokenPipeError, ConnectionResetError):
-                await self.close()
-                self._process, self._socket = _start_launcher()
+                await self._bury()
+                self._process, self._socket = _start_launcher(self._mounts.fileno())
                 socket.send_fds(self._socket, [wire.encode(request)], [theirs.fileno()])
         channel, greeting = await _Channel.meet(ours)
         return Shim(Path(request.state_dir), greeting, channel)
 
     async def close(self) -> None:
         """End the launcher. Shims live on."""
+        await self._bury()
+        self._mounts.close()
+
+    async def _bury(self) -> None:
         self._socket.close()
         await asyncio.to_thread(self._process.wait)
 
@@ -217,13 +221,14 @@ class _Channel:
         self._writer.close()
 
 
-def _start_launcher() -> tuple[subprocess.Popen[bytes], socket.socket]:
+def _start_launcher(mounts: int | None = None) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """``mounts`` is a mount namespace to enter, when it is not ours any more."""
     # Sequenced packets: each message arrives whole, together with its descriptor.
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    number = theirs.fileno()
-    command = [sys.executable, "-I", "-m", "minidock.containers.launcher", str(number)]
+    passed = [theirs.fileno()] if mounts is None else [theirs.fileno(), mounts]
+    command = [sys.executable, "-I", "-m", "minidock.containers.launcher", *map(str, passed)]
     with theirs:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[number], start_new_session=True)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=passed, start_new_session=True)
     return process, ours
 
 

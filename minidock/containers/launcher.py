@@ -6,7 +6,7 @@ are frozen, so that no garbage collection of a shim writes into the pages that a
 
 It gets requests (:class:`~minidock.containers.wire.LaunchRequest`), each with a file descriptor, on a socket whose
 number is its argument, and ends when the daemon's side is closed. It stays in the host's mount namespace, whatever the
-daemon does.
+daemon does; one that comes after the daemon has left it is told by a second argument, a descriptor, where that is.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ def main() -> None:
     # Every process that will ever be in a container, until it execs, is a fork of this one and runs its interpreter.
     reexec_sealed()
     daemon = socket.socket(fileno=int(sys.argv[1]))
+    for mounts in map(int, sys.argv[2:]):
+        syscalls.setns(mounts, syscalls.CLONE_NEWNS)
+        os.close(mounts)
     # Nobody here wants to know how shims end: without zombies (wait(2), notes on SIGCHLD).
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -150,7 +150,7 @@ async def _run(engine: Engine, container: Container) -> Shim:
     """Create the container in the kernel, connect it, let its program go."""
     record = container.record
     await volume_use.hold_for_run(engine, container)
-    await asyncio.to_thread(surroundings.prepare, engine, container)
+    await surroundings.prepare(engine, container)
     await asyncio.to_thread(plugging.prepare, engine, container)
     document = spec.build(record, record.root, container.bundle, engine.namespace_of)
     document = spec.with_variables(document, [*container.hidden_env, *links.environment(engine, container)])

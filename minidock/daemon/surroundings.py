@@ -11,14 +11,19 @@ from minidock.errors import InvalidInput
 from minidock.kernel import mounts
 
 
-def prepare(engine: Engine, container: Container) -> None:
-    """What it binds is there, and passes mounts on if it shall. Raises InvalidInput."""
-    for item in container.record.mounts:
-        if item.kind == "bind":
-            _check_source(engine, item)
+async def prepare(engine: Engine, container: Container) -> None:
+    """What it binds is there on the host, and passes mounts on if it shall. Raises InvalidInput."""
+    binds = [item for item in container.record.mounts if item.kind == "bind"]
+    if binds:
+        await engine.host_mounts.change(lambda: _check_sources(binds))
 
 
-def _check_source(engine: Engine, item: Attached) -> None:
+def _check_sources(binds: list[Attached]) -> None:
+    for item in binds:
+        _check_source(item)
+
+
+def _check_source(item: Attached) -> None:
     source = Path(item.source)
     if item.make_source:
         _make_source(source)
@@ -27,7 +32,7 @@ def _check_source(engine: Engine, item: Attached) -> None:
     kind = item.propagation.removeprefix("r")
     if kind in ("shared", "slave"):
         # The mount that the source is on has to hear of others, or the container would wait for them in vain.
-        around = [mount for mount in mounts.mounts(engine.launcher.pid) if source.is_relative_to(mount.mount_point)]
+        around = [mount for mount in mounts.mounts("thread-self") if source.is_relative_to(mount.mount_point)]
         last = max(reversed(around), key=lambda mount: len(mount.mount_point))
         heard = last.shared or (kind == "slave" and any(tag.startswith("master:") for tag in last.optional))
         if not heard:

@@ -150,12 +150,18 @@ def test_a_graceful_stop_stops_containers_and_a_second_daemon_is_refused(daemon:
     assert daemon.inspect(container)["State"]["ExitCode"] == 137
 
 
-def test_the_launcher_s_death_is_survived(daemon: Daemon) -> None:
-    """Somebody kills the launcher: the next container gets a new one."""
+def test_the_launcher_s_death_is_survived(daemon: Daemon, tmp_path: Path) -> None:
+    """Somebody kills the launcher: the next container gets a new one, which sees the later mounts of the host."""
     children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
     launcher = next(pid for pid in children if b"launcher" in Path(f"/proc/{pid}/cmdline").read_bytes())
     subprocess.run(["kill", "-9", launcher], check=True)
-    assert daemon.ok("run", "--rm", "tiny", "echo", "fine") == "fine"
+    subprocess.run(["mount", "-t", "tmpfs", "--make-shared", "late", str(tmp_path)], check=True)
+    try:
+        (tmp_path / "file").write_text("fine")
+        volume = f"{tmp_path}:/late:rslave"  # the daemon looks whether this mount is shared: in the host's namespace
+        assert daemon.ok("run", "--rm", "-v", volume, "tiny", "cat", "/late/file") == "fine"
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
 
 
 def test_the_socket_is_for_root_and_the_group_alone(daemon: Daemon) -> None:
