@@ -36,6 +36,7 @@ _DIGEST = "[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
 
 _is_id = re.compile("[a-f0-9]{64}").fullmatch
 is_tag = re.compile(_TAG).fullmatch
+is_path = re.compile(_PATH).fullmatch
 _parts = re.compile(
     f"(?P<domain>{_DOMAIN})/(?P<path>{_PATH})(?::(?P<tag>{_TAG}))?(?:@(?P<digest>{_DIGEST}))?"
 ).fullmatch

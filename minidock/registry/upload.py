@@ -105,7 +105,7 @@ class Upload:
         if location is None or self.descriptor.size <= SMALL:
             return False
         async with await self.registry.exchange("GET", location) as response:
-            there = _received(response)
+            there = received(response.headers.get("Range", ""))
             if response.status not in (202, 204) or not 0 < there <= self.descriptor.size:
                 return False
             self._location, self.offset = location, there
@@ -128,7 +128,7 @@ class Upload:
                 self._location = None  # this upload is no more: whoever tries again, begins anew
                 raise await self.registry.refused(response, "push")
             self._follow(response)
-            self.offset = _received(response) if "Range" in response.headers else end
+            self.offset = received(response.headers["Range"]) if "Range" in response.headers else end
             if not start < self.offset <= end:
                 raise RegistryError(f"{response.url.authority} took {self.offset} bytes where {end} were sent")
 
@@ -170,7 +170,10 @@ class Upload:
         self._location = there
 
 
-def _received(response: aiohttp.ClientResponse) -> int:
-    """How many bytes the registry says that it has: ``Range: 0-N``, N included. (0-0 may mean one or none.)"""
-    found = re.fullmatch(r"(?:bytes=)?0-(\d+)", response.headers.get("Range", ""))
+def received(text: str) -> int:
+    """How many bytes the registry has when it says ``Range: text``: 0-N, N included; 0 when it says nothing clear.
+
+    0-0 is what many registries say of an empty upload, too: it counts as none.
+    """
+    found = re.fullmatch(r"(?:bytes=)?0-([0-9]+)", text)
     return int(found[1]) + 1 if found and found[1] != "0" else 0

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -354,6 +355,25 @@ def test_garbage(tmp_path: Path) -> None:
             assert client.ask("GET", f"/v2/kept/blobs/{digest_of(blob)}").body == blob
         assert client.ask("GET", "/v2/kept/manifests/latest").headers["Docker-Content-Digest"] == kept
         store.close()
+
+
+def test_garbage_stays_together(tmp_path: Path) -> None:
+    """A tag keeps its index, the index its image, the image its signature; without the tag all of them go at once."""
+    with own_registry(tmp_path) as address:
+        client = WireClient(address)
+        image = push(client, "tree", tag="")
+        about = {"mediaType": OCI_MANIFEST, "digest": image, "size": 1}
+        signature = push(client, "tree", tag="", subject=about)
+        entries = [{"mediaType": OCI_MANIFEST, "digest": image, "size": len(manifest_of(LAYER))}]
+        index = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}).encode()
+        assert put(client, "tree", "v1", index, OCI_INDEX).status == 201
+        with closing(Store(tmp_path)) as store:
+            assert collect(store, grace=-5, untagged=True).manifests == ()
+            assert client.ask("DELETE", "/v2/tree/manifests/v1").status == 202
+            assert collect(store, untagged=True).manifests == (), "what is young stays"
+            gone = collect(store, grace=-5, untagged=True)
+        assert gone.manifests == tuple(sorted([image, signature, digest_of(index)]))
+        assert set(gone.blobs) == {*gone.manifests, digest_of(CONFIG), digest_of(LAYER)}
 
 
 def test_who_asked_for_a_blob_may_rely_on_it(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ class Tokens:
     def _refusal(self, code: str, message: str, rights: list[Right], error: str = "") -> Refusal:
         parameters = {"realm": self._realm, "service": self._service}
         if rights:
-            parameters["scope"] = " ".join(_scopes(rights))
+            parameters["scope"] = " ".join(scopes(rights))
         if error:
             parameters["error"] = error
         refusal = Refusal(code, message, {"WWW-Authenticate": str(Challenge("Bearer", parameters))})
@@ -148,8 +148,8 @@ class Tokens:
         return refusal
 
 
-def _scopes(rights: list[Right]) -> list[str]:
-    """``repository:NAME:pull,push`` for each repository."""
+def scopes(rights: list[Right]) -> list[str]:
+    """How a challenge asks for rights: ``repository:NAME:pull,push`` for each repository, in the order given."""
     actions: dict[tuple[str, str], list[str]] = {}
     for right in rights:
         actions.setdefault((right.kind, right.repository), []).append(right.action)

@@ -6,13 +6,13 @@ Source: distribution-spec 1.1, "Endpoints".
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from aiohttp import web
 
 from minidock.errors import MinidockError, NoSpace
+from minidock.oci.reference import MAX_PATH, is_path
 from minidock.registry.server import blobs, incoming, manifests
 from minidock.registry.server.access import Right
 from minidock.registry.server.refusals import Refusal
@@ -21,8 +21,6 @@ from minidock.registry.server.registry import Registry
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Registry, web.Request], Awaitable[web.StreamResponse]]
-
-_is_name = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*").fullmatch
 
 
 class Route(NamedTuple):
@@ -84,9 +82,10 @@ def application(registry: Registry) -> web.Application:
 
 def _bound(registry: Registry, route: Route) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def answer(request: web.Request) -> web.StreamResponse:
-        await registry.access.check(request.headers.get("Authorization", ""), _rights(request, route.action))
         name = request.match_info.get("name")
-        if name is not None and (len(name) > 255 or not _is_name(name)):
+        wanted = rights(route.action, name, request.query)
+        await registry.access.check(request.headers.get("Authorization", ""), wanted)
+        if name is not None and (len(name) > MAX_PATH or not is_path(name)):
             raise Refusal("NAME_INVALID", f"{name[:150]!r} is no name for a repository")
         if route.action in ("push", "delete") and (registry.limits.read_only or registry.upstream is not None):
             raise Refusal("UNSUPPORTED", "this registry is read-only")
@@ -95,16 +94,19 @@ def _bound(registry: Registry, route: Route) -> Callable[[web.Request], Awaitabl
     return answer
 
 
-def _rights(request: web.Request, action: str) -> list[Right]:
-    """What a request takes. Whoever pushes pulls too: docker asks first whether a blob is here."""
-    name = request.match_info.get("name")
+def rights(action: str, name: str | None, query: Mapping[str, str]) -> list[Right]:
+    """What a request for the repository ``name`` takes: the rights that its sender must have, all of them.
+
+    Whoever pushes pulls too: docker asks first whether a blob is here. A blob that is mounted ``from`` another
+    repository is read there.
+    """
     if action == "*":
         return [Right("catalog", "*", "registry")]
     if name is None:
         return []
-    source = request.query.get("from") if action == "push" and "mount" in request.query else None
-    rights = [Right(name, "pull"), Right(name, "push")] if action == "push" else [Right(name, action)]
-    return [*rights, Right(source, "pull")] if source else rights
+    source = query.get("from") if action == "push" and "mount" in query else None
+    here = [Right(name, "pull"), Right(name, "push")] if action == "push" else [Right(name, action)]
+    return [*here, Right(source, "pull")] if source else here
 
 
 async def _lifetime(registry: Registry) -> AsyncIterator[None]:

@@ -10,7 +10,10 @@ A collection may run in a process of its own beside the registry: SQLite's lock 
 
 from __future__ import annotations
 
+import sqlite3
 import time
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,15 +37,7 @@ def collect(store: Store, grace: float = GRACE, untagged: bool = False, dry_run:
     before = time.time() - grace
     with store.database.transaction() as rows:
         rows.execute("savepoint collection")
-        manifests: list[str] = []
-        while untagged:
-            # An index without a tag goes first; what it alone needed, in the next round.
-            found = rows.execute(_UNTAGGED, (before,)).fetchall()
-            for row in found:
-                rows.execute("delete from manifests where repository = ? and digest = ?", tuple(row))
-            manifests += [row["digest"] for row in found]
-            if not found:
-                break
+        manifests = _forget_unmarked(rows, before) if untagged else []
         rows.execute(_UNUSED, (before,))
         live = {row[0] for row in rows.execute("select digest from blobs union select digest from manifests")}
         garbage = [blob for blob in (store.content.root / "blobs").glob("*/*") if _is_garbage(blob, live, before)]
@@ -61,12 +56,57 @@ def _is_garbage(blob: Path, live: set[str], before: float) -> bool:
     return f"{blob.parent.name}:{blob.name}" not in live and blob.stat().st_mtime < before
 
 
-_UNTAGGED = """
-select repository, digest from manifests m
-where pushed < ?
-  and not exists (select 1 from tags t where t.repository = m.repository and t.digest = m.digest)
-  and not exists (select 1 from parts p where p.repository = m.repository and p.digest = m.digest)
-  and not exists (select 1 from manifests s where s.repository = m.repository and s.digest = m.subject)
+@dataclass(frozen=True)
+class Entry:
+    """A manifest as the collection sees it. ``is_root``: it has a tag, or is too young to be judged."""
+
+    digest: str
+    is_root: bool
+    parts: frozenset[str] = frozenset()
+    subject: str | None = None
+
+
+def mark(entries: Iterable[Entry]) -> set[str]:
+    """The digests of a repository's manifests that stay: the roots, what these need, and what is about any of those.
+
+    So an index keeps its images, and an image its signatures, which nothing points to: they point at it.
+    """
+    known = {entry.digest: entry for entry in entries}
+    about: defaultdict[str | None, list[str]] = defaultdict(list)
+    for entry in known.values():
+        about[entry.subject].append(entry.digest)
+    marked: set[str] = set()
+    waiting = [entry.digest for entry in known.values() if entry.is_root]
+    while waiting:
+        digest = waiting.pop()
+        if digest in known and digest not in marked:
+            marked.add(digest)
+            waiting += [*known[digest].parts, *about[digest]]
+    return marked
+
+
+def _forget_unmarked(rows: sqlite3.Connection, before: float) -> list[str]:
+    """Delete the records of manifests that nothing keeps; their digests."""
+    repositories: defaultdict[str, list[Entry]] = defaultdict(list)
+    for row in rows.execute(_MANIFESTS, (before,)):
+        parts = frozenset((row["parts"] or "").split())
+        repositories[row["repository"]].append(Entry(row["digest"], bool(row["is_root"]), parts, row["subject"]))
+    gone: list[str] = []
+    for repository, entries in repositories.items():
+        marked = mark(entries)
+        unmarked = [entry.digest for entry in entries if entry.digest not in marked]
+        rows.executemany(
+            "delete from manifests where repository = ? and digest = ?", [(repository, digest) for digest in unmarked]
+        )
+        gone += unmarked
+    return gone
+
+
+_MANIFESTS = """
+select repository, digest, subject,
+  pushed >= ? or exists (select 1 from tags t where t.repository = m.repository and t.digest = m.digest) as is_root,
+  (select group_concat(digest, ' ') from parts p where p.repository = m.repository and p.manifest = m.digest) as parts
+from manifests m
 """
 _UNUSED = """
 delete from blobs where touched < ?

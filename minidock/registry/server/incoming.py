@@ -89,7 +89,11 @@ async def _receive(registry: Registry, request: web.Request, upload: Upload) -> 
 
     What came before the line broke stays: the client asks how much it was, and goes on.
     """
-    expected = _chunk_length(request, upload)
+    try:
+        expected = chunk_length(request.headers.get("Content-Range"), upload.size)
+    except Refusal as refusal:
+        refusal.headers |= _whereabouts(upload)
+        raise
     before, piece = upload.size, bytearray()
     async for received in request.content.iter_any():
         piece += received
@@ -106,18 +110,18 @@ async def _receive(registry: Registry, request: web.Request, upload: Upload) -> 
         )
 
 
-def _chunk_length(request: web.Request, upload: Upload) -> int | None:
-    """How many bytes ``Content-Range`` announces; they must begin where the upload ends. Raises Refusal."""
-    text = request.headers.get("Content-Range")
+def chunk_length(text: str | None, there: int) -> int | None:
+    """How many bytes ``Content-Range: text`` announces, to follow those that are ``there``; None without the header.
+
+    Raises Refusal: RANGE_INVALID when they do not begin where the upload ends, BLOB_UPLOAD_INVALID for no range.
+    """
     if text is None:
         return None
     match = _RANGE.fullmatch(text)
     if match is None or int(match[2]) < int(match[1]) - 1:
         raise Refusal("BLOB_UPLOAD_INVALID", f"Content-Range {text!r} is not START-END")
-    if int(match[1]) != upload.size:
-        where = _progress(upload, 202).headers
-        headers = {name: where[name] for name in ("Location", "Range", "Docker-Upload-UUID")}
-        raise Refusal("RANGE_INVALID", f"the next byte is {upload.size}, not {match[1]}", headers)
+    if int(match[1]) != there:
+        raise Refusal("RANGE_INVALID", f"the next byte is {there}, not {match[1]}")
     return int(match[2]) - int(match[1]) + 1
 
 
@@ -128,13 +132,16 @@ async def _check_size(registry: Registry, upload: Upload, size: int) -> None:
 
 
 def _progress(upload: Upload, status: int) -> web.Response:
+    return web.Response(status=status, headers=_whereabouts(upload))
+
+
+def _whereabouts(upload: Upload) -> dict[str, str]:
     """Where to go on. ``Range`` is of the bytes that are there; for none it is 0-0, as Docker's registry has it."""
-    headers = {
+    return {
         "Location": f"/v2/{upload.repository}/blobs/uploads/{upload.id}",
         "Range": f"0-{max(upload.size - 1, 0)}",
         "Docker-Upload-UUID": upload.id,
     }
-    return web.Response(status=status, headers=headers)
 
 
 def _created(repository: str, digest: str) -> web.Response:

@@ -63,7 +63,7 @@ async def tags(registry: Registry, request: web.Request) -> web.StreamResponse:
     repository = request.match_info["name"]
     last, limit = _page(request)
     found = await asyncio.to_thread(registry.store.tags, repository, last, -1 if limit is None else limit + 1)
-    page, headers = _cut(request, found, limit)
+    page, headers = cut_page(request.path, found, limit)
     return web.json_response({"name": repository, "tags": page}, headers=headers)
 
 
@@ -71,7 +71,7 @@ async def catalog(registry: Registry, request: web.Request) -> web.StreamRespons
     """``GET /v2/_catalog[?n=&last=]``: Docker's registry has it, the specification does not."""
     last, limit = _page(request)
     found = await asyncio.to_thread(registry.store.repositories, last, -1 if limit is None else limit + 1)
-    page, headers = _cut(request, found, limit)
+    page, headers = cut_page(request.path, found, limit)
     return web.json_response({"repositories": page}, headers=headers)
 
 
@@ -111,9 +111,12 @@ def _page(request: web.Request) -> tuple[str, int | None]:
     return request.query.get("last", ""), int(number)
 
 
-def _cut(request: web.Request, found: list[str], limit: int | None) -> tuple[list[str], dict[str, str]]:
-    """One page of a list; if there is more, with a link to the next."""
+def cut_page(path: str, found: list[str], limit: int | None) -> tuple[list[str], dict[str, str]]:
+    """The first ``limit`` of what was found (all, when None), and headers: if there is more, a link to the rest.
+
+    The link leads to ``path`` with the same ``n`` and, as ``last``, the last entry of this page (RFC 8288).
+    """
     if limit is None or len(found) <= limit or limit == 0:
         return found[:limit], {}
     rest = urlencode({"n": limit, "last": found[limit - 1]})
-    return found[:limit], {"Link": f'<{request.path}?{rest}>; rel="next"'}
+    return found[:limit], {"Link": f'<{path}?{rest}>; rel="next"'}
