@@ -61,6 +61,7 @@ async def run(config: Config) -> None:
         _leave_mount_namespace()
         engine = Engine(config, launcher)
         try:
+            engine.images.snapshots.check()
             await _with_network(engine, asked_to_end)
         finally:
             await asyncio.to_thread(engine.database.close)
@@ -133,6 +134,8 @@ def _check_kernel() -> None:
     lacking = [f"no {feature.name}: {feature.remedy}" for feature in features.missing()]
     if obstacle := cgroups.detect().obstacle:
         lacking.append(obstacle)
+    if not os.access("/proc/sys/net/ipv4/ip_forward", os.W_OK):
+        lacking.append("/proc/sys is read-only: inside a container, it has to be --privileged")
     if lacking:
         raise KernelFeatureMissing("; ".join(lacking))
 

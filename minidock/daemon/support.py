@@ -29,7 +29,9 @@ def adapted(host: HostConfig) -> tuple[HostConfig, list[str]]:
         raise InvalidInput("cpu real-time runtime cannot be higher than cpu real-time period")
     warnings = []
     for is_there, fields, text in _features(layout):
-        asked = [name for name in fields if getattr(host, name) not in (getattr(NO_LIMIT, name), -1, 0, False)]
+        asked = [
+            name for name in fields if (value := getattr(host, name)) and value not in (-1, getattr(NO_LIMIT, name))
+        ]
         if asked and not is_there:
             host = msgspec.structs.replace(host, **{name: getattr(NO_LIMIT, name) for name in asked})
             warnings.append(f"Your kernel does not support {text}")

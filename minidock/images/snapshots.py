@@ -13,8 +13,10 @@ Source: the kernel's Documentation/filesystems/overlayfs.rst.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +25,7 @@ from pathlib import Path
 
 from minidock.content.disk import remove_tree, space_errors, tree_size
 from minidock.database import Database
-from minidock.errors import InvalidInput, NotFound
+from minidock.errors import InvalidInput, KernelFeatureMissing, NotFound, SystemCallFailed
 from minidock.images.changes import Change, changes
 from minidock.images.image import Image
 from minidock.images.layers import MAX_LAYERS, Layers
@@ -56,6 +58,28 @@ class Snapshots:
         database.create(SCHEMA)
         self._lock = threading.Lock()
         self._mounted: dict[Path, int] = {}
+
+    def check(self) -> None:
+        """Try an overlay on the data root's file system, in this process's mount namespace.
+
+        Raises KernelFeatureMissing where there can be none: inside a container, where the data root is itself on an
+        overlay, on NFS, ….
+        """
+        with tempfile.TemporaryDirectory(prefix=".tmp-", dir=self._layers.root) as scratch:
+            lower, upper, work, target = (Path(scratch, name) for name in ("lower", "upper", "work", "rootfs"))
+            for directory in (lower, upper, work, target):
+                directory.mkdir()
+            try:
+                options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+                syscalls.mount("overlay", target, "overlay", 0, options)
+            except SystemCallFailed as failure:
+                if failure.errno != errno.EINVAL:
+                    raise
+                raise KernelFeatureMissing(
+                    f"no overlay can be written on the file system of {self._layers.root.parent}: choose a --data-root "
+                    f"on ext4, xfs, btrfs or tmpfs; inside a container, on a volume"
+                ) from None
+            syscalls.umount2(target, 0)
 
     def prepare(self, container_id: str, image: Image, bundle: Path) -> Mount:
         """Make ``upper``, ``work`` and ``rootfs`` in the bundle; what ``config.json`` shall mount as ``/``.

@@ -15,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.engine.harness import Daemon, running_daemon, tiny_archive
+from tests.kernel.groups import existing
 
 pytestmark = pytest.mark.root
 
+PROJECT = Path(__file__).parents[2]
 MINIDOCKD = [sys.executable, "-m", "minidock.daemon.main"]
 
 
@@ -71,10 +73,18 @@ def test_a_foreign_bridge_is_left_alone() -> None:
             "no overlay file system: modprobe overlay",
         ),
         ("mount --bind /dev/null $(readlink -f $(command -v nft))", "need the program nft: apt install nftables"),
+        (
+            "mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys",
+            "/proc/sys is read-only: inside a container, it has to be --privileged",
+        ),
+        (
+            "cd $D; mkdir data low up work; mount -t overlay -o lowerdir=low,upperdir=up,workdir=work none data; cd -",
+            "choose a --data-root on ext4, xfs, btrfs or tmpfs; inside a container, on a volume",
+        ),
     ],
 )
 def test_what_the_machine_lacks_is_told_with_the_remedy(tmp_path: Path, change: str, told: str) -> None:
-    """No cgroups, read-only ones (as in a container), no overlay, no nft: one line, nothing is left."""
+    """No cgroups, no overlay, no nft; what is read-only, or an overlay, in a container: one line, nothing is left."""
     daemon = Daemon(tmp_path)
     (tmp_path / "daemon.json").write_text("{}")
     try:
@@ -101,16 +111,15 @@ def test_an_old_kernel_is_told_the_version_to_get(tmp_path: Path) -> None:
 
 
 @contextlib.contextmanager
-def daemon_on_a_small_disk(size: str) -> Iterator[Daemon]:
-    """Its data root is a tmpfs of this size, in a mount namespace of its own: nothing to take down afterwards."""
+def daemon_after(script: str) -> Iterator[Daemon]:
+    """It runs in a mount namespace of its own, after a script in which ``"$@"`` is the daemon and ``$D`` its root."""
 
-    class Small(Daemon):
+    class Changed(Daemon):
         def inside(self) -> list[str]:
-            mount = f"mkdir -p {self.root}/data && mount -t tmpfs -o size={size} tmpfs {self.root}/data"
-            return [*super().inside(), "unshare", "--mount", "--", "sh", "-c", f'{mount} && exec "$@"', "sh"]
+            return [*super().inside(), "unshare", "--mount", "--", "sh", "-c", f"D={self.root}; {script}", "sh"]
 
     with tempfile.TemporaryDirectory(prefix="minidock-test-") as directory:
-        daemon = Small(Path(directory))
+        daemon = Changed(Path(directory))
         (Path(directory) / "daemon.json").write_text("{}")
         try:
             daemon.start()
@@ -121,7 +130,8 @@ def daemon_on_a_small_disk(size: str) -> Iterator[Daemon]:
 
 def test_a_full_disk_is_told_and_survived() -> None:
     """An import that does not fit leaves no image; a container that fills the disk gets ENOSPC; the daemon goes on."""
-    with daemon_on_a_small_disk("16m") as daemon:
+    small = 'mkdir -p $D/data && mount -t tmpfs -o size=16m tmpfs $D/data && exec "$@"'
+    with daemon_after(small) as daemon:
         daemon.ok("import", "-", "tiny", input=tiny_archive())
         script = "dd if=/dev/zero of=/big bs=1M count=100; echo code $?; rm /big"
         done = daemon.docker("run", "--rm", "tiny", "sh", "-c", script)
@@ -131,6 +141,55 @@ def test_a_full_disk_is_told_and_survived() -> None:
         assert failed.returncode == 1 and "space" in failed.stderr.lower() and len(failed.stderr.splitlines()) == 1
         assert daemon.ok("images", "-q", "large") == ""
         assert daemon.ok("run", "--rm", "tiny", "echo", "still fine") == "still fine"
+
+
+def test_a_read_only_sys_is_enough() -> None:
+    """As long as the cgroups below can be written: containers, limits and networks do without the rest of /sys."""
+    with daemon_after('mount -o remount,bind,ro /sys; exec "$@"') as daemon:
+        daemon.ok("import", "-", "tiny", input=tiny_archive())
+        assert daemon.ok("run", "--rm", "-m", "32m", "-p", "8080:80", "tiny", "echo", "fine") == "fine"
+
+
+def test_without_delegation_limits_are_left_out_and_told() -> None:
+    """A service or container that was given a cgroup v2 without controllers: info says how to get them."""
+    with existing("v2") as group:
+        bare = group.directories()[""] / "bare"  # who makes it switches nothing on for those below
+        bare.mkdir()
+        enter = f"echo 0 > {bare}/cgroup.procs; umount -R /sys/fs/cgroup"
+        mount = 'mount -t cgroup2 none /sys/fs/cgroup; exec "$@"'
+        with daemon_after(f"{enter}; exec unshare --cgroup --mount sh -c '{mount}' sh \"$@\"") as daemon:
+            daemon.ok("import", "-", "tiny", input=tiny_archive())
+            plain = daemon.docker("run", "--rm", "tiny", "echo", "fine")
+            assert (plain.stdout, plain.stderr) == ("fine\n", "")
+            limited = daemon.docker("run", "--rm", "-m", "32m", "--pids-limit", "10", "tiny", "echo", "fine")
+            assert limited.stdout == "fine\n" and limited.stderr.count("WARNING") == 2
+            assert "Your kernel does not support memory limit capabilities" in limited.stderr
+            warnings = json.loads(daemon.ok("info", "--format", "{{json .Warnings}}"))
+            for controller in ("memory", "cpu", "pids", "cpuset", "io"):
+                assert [line for line in warnings if f"no {controller} cgroup" in line and "Delegate=yes" in line]
+
+
+def test_nested_in_a_container(tmp_path: Path) -> None:
+    """With --privileged and a volume for its data there is an engine in a container; without it says what to do."""
+    places = {path for path in Path("/").iterdir() if path.is_dir()} - {
+        Path("/", name) for name in ("proc", "sys", "dev", "tmp", "run", "var", "boot", "lost+found")
+    }  # the host's programs, for tiny has no Python
+    bound = [word for path in (*places, PROJECT, Path(sys.prefix)) for word in ("-v", f"{path}:{path}:ro")]
+    options = [*bound, "-v", f"{tmp_path}:/data", "-w", str(PROJECT), "-e", "PYTHONDONTWRITEBYTECODE=1"]
+    (tmp_path / "tiny.tar").write_bytes(tiny_archive())
+    minidockd = " ".join([*MINIDOCKD, "-H", "unix:///data/socket", "--exec-root", "/exec", "--data-root"])
+    inside = "docker -H unix:///data/socket"
+    ready = "until [ -S /data/socket ]; do sleep 0.1; done"
+    works = f"{inside} import /data/tiny.tar tiny >/dev/null && {inside} run --rm -m 32m tiny echo hello from below"
+    with running_daemon() as daemon:
+        path = f"PATH={Path(sys.executable).parent}:{os.environ['PATH']}"
+        for more, script, told in (
+            ([], f"{minidockd} /data/d", "inside a container, it has to be --privileged"),
+            (["--privileged"], f"{minidockd} /d", "inside a container, on a volume"),
+            (["--privileged"], f"{minidockd} /data/d & {ready}; {works}; kill $!; wait", "hello from below\n"),
+        ):
+            done = daemon.docker("run", "--rm", *options, *more, "-e", path, "tiny", "/bin/sh", "-c", script)
+            assert told in done.stdout + done.stderr, done
 
 
 def _archive_of(size: int) -> bytes:
