@@ -51,7 +51,7 @@ def _bus() -> Iterator[DBusConnection]:
     from jeepney.io.blocking import open_dbus_connection
 
     try:
-        connection = open_dbus_connection("SYSTEM")
+        connection = open_dbus_connection("SYSTEM", auth_timeout=TIMEOUT)
     except OSError as error:
         raise KernelFeatureMissing(
             f"systemd does not answer on the system's D-Bus: {error.strerror or error}"
@@ -79,10 +79,11 @@ def _ask(
     from jeepney import DBusAddress, MatchRule, MessageType, message_bus, new_method_call
     from jeepney.io.blocking import Proxy
 
-    removed = MatchRule(type="signal", sender=BUS_NAME, interface=MANAGER, member="JobRemoved", path=PATH)
-    with bus.filter(removed, bufsize=1000) as ended:
+    # Two rules: the bus knows who has systemd's name, but a signal comes with its sender's number, ":1.4" or so.
+    signal = {"type": "signal", "interface": MANAGER, "member": "JobRemoved", "path": PATH}
+    with bus.filter(MatchRule(**signal), bufsize=1000) as ended:
         if done:
-            Proxy(message_bus, bus).AddMatch(removed)
+            Proxy(message_bus, bus, timeout=TIMEOUT).AddMatch(MatchRule(**signal, sender=BUS_NAME))
         message = new_method_call(DBusAddress(PATH, BUS_NAME, interface), method, signature, arguments)
         reply = bus.send_and_get_reply(message, timeout=TIMEOUT)
         if reply.header.message_type is MessageType.error:

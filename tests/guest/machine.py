@@ -134,7 +134,7 @@ def _command(image: Image, job: Path, acceleration: list[str], systemd: bool, sc
     line = f"root=/dev/vda rw console={console} no_timer_check mitigations=off quiet panic=-1 guest.tests "
     line += "systemd.unified_cgroup_hierarchy=1" if systemd else "init=/usr/local/sbin/guest-init"
     return [
-        *("nice", "-n", "10", program, "-M", kind, *acceleration, "-smp", str(CPUS), "-m", MEMORY),
+        *(program, "-M", kind, *acceleration, "-smp", str(CPUS), "-m", MEMORY),
         *("-nodefaults", "-display", "none", "-device", "virtio-rng-pci"),
         *([] if systemd else ["-no-reboot"]),  # a job may ask for one: see guest-init
         *("-serial", f"file:{scratch}/console"),
