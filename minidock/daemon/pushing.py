@@ -98,5 +98,5 @@ def platform_of(text: str) -> Platform | None:
     """The parameter ``platform``: JSON. Raises InvalidInput."""
     try:
         return msgspec.json.decode(text, type=Platform) if text else None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidInput(f"invalid platform: {error}") from error

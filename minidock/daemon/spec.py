@@ -182,7 +182,7 @@ def seccomp(host: HostConfig, granted: list[str]) -> Seccomp | None:
         return msgspec.convert(seccomp_profile.default_profile(set(granted)), Seccomp)
     try:
         return msgspec.convert(seccomp_profile.expand(json.loads(chosen), set(granted)), Seccomp)
-    except ValueError as error:  # no JSON, or JSON of another shape (msgspec.ValidationError)
+    except (ValueError, RecursionError) as error:  # no JSON, or of another shape (msgspec.ValidationError)
         raise InvalidInput(f"Decoding seccomp profile failed: {error}") from None
 
 

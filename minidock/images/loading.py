@@ -188,7 +188,7 @@ class _Archive:
     def _docker_images(self) -> list[DockerImage]:
         try:
             return msgspec.json.decode(self._read(self._blobs["manifest.json"]), type=list[DockerImage])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, RecursionError) as error:
             raise InvalidSpec(f"manifest.json: {error}") from error
 
     def _from_index(self, top: Descriptor) -> Found | None:

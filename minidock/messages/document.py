@@ -42,7 +42,7 @@ def decode(data: bytes | str, kind: type[T]) -> T:
         return msgspec.convert(_without_nulls(msgspec.json.decode(data)), kind)
     except msgspec.ValidationError as error:
         raise InvalidInput(f"invalid JSON: {error}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:  # the last: nested too deep
         raise InvalidInput(f"invalid JSON: {error}") from None
 
 

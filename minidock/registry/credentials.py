@@ -63,6 +63,6 @@ def from_header(value: str) -> Credentials:
         username, password = config.username, config.password
         if config.auth and not username:
             username, _, password = base64.b64decode(config.auth).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError, msgspec.DecodeError) as error:
+    except (binascii.Error, UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
         raise InvalidInput("X-Registry-Auth is not base64url-encoded JSON") from error
     return Credentials(username, password, config.identitytoken, config.registrytoken)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
 import logging
 import time
@@ -53,7 +52,7 @@ async def keep_secrets(engine: Engine, request: web.Request) -> web.Response:
     asked = messages.decode(await request.read(), messages.BuildSecrets)
     try:
         values = {name: base64.b64decode(value, validate=True) for name, value in asked.secrets.items()}
-    except binascii.Error:
+    except ValueError:  # binascii.Error is one; what is not ASCII is another
         raise InvalidInput("a secret is not base64") from None
     for name, value in values.items():
         if len(value) > MOST_BYTES_OF_A_SECRET:
@@ -139,7 +138,7 @@ def _limits(request: web.Request) -> HostConfig:
 def _json(text: str, kind: type[Any]) -> Any:
     try:
         found = json.loads(text) if text else None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"invalid JSON in the request: {error}") from None
     if found is not None and not isinstance(found, kind):
         raise InvalidInput(f"invalid JSON in the request: {text[:80]}")
@@ -164,7 +163,7 @@ def _credentials(header: str) -> dict[str, Credentials]:
         document = json.loads(base64.b64decode(header + "=" * (-len(header) % 4), altchars=b"-_")) if header else {}
         items = dict(document or {}).items()
         encoded = {name: base64.urlsafe_b64encode(json.dumps(value).encode()).decode() for name, value in items}
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         raise InvalidInput("X-Registry-Config is not base64url-encoded JSON") from None
     found = {name: credentials.from_header(value) for name, value in encoded.items()}
     if "https://index.docker.io/v1/" in found:

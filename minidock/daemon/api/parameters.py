@@ -43,7 +43,7 @@ def filters(request: web.Request, allowed: tuple[str, ...]) -> Filters:
         return {}
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"invalid filter: {error}") from None
     if not isinstance(document, dict):
         raise InvalidInput("invalid filter: not an object")

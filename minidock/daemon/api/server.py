@@ -12,23 +12,27 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web_protocol import RequestPayloadError
 
 from minidock import messages
 from minidock.daemon import supervisor
-from minidock.daemon.api import absent, answers, parameters, tls
+from minidock.daemon.api import absent, answers, hijack, parameters, tls
 from minidock.daemon.api.routes import ROUTES, Route
 from minidock.daemon.config import Config, parse_host
 from minidock.daemon.description import ENGINE_VERSION
 from minidock.daemon.engine import Engine
-from minidock.errors import InvalidInput, MinidockError, NotModified
+from minidock.errors import BuildStepFailed, InvalidInput, MinidockError, NotModified, RegistryError, Unauthorized
 
 log = logging.getLogger(__name__)
 
-VERSION_PREFIX = r"/v{version:\d+\.\d+}"
+VERSION_PREFIX = r"/v{version:[0-9]{1,9}\.[0-9]{1,9}}"
 # Documents are small; what is large (an archive) is read as a stream, which this does not limit.
 MOST_BYTES_OF_A_DOCUMENT = 16 * 1024 * 1024
 # Requests that run for as long as a client listens are cut off when the daemon ends.
 SHUTDOWN_SECONDS = 2.0
+# Failures (500) whose cause is outside: a registry, a program. A traceback would say nothing about it.
+NOT_OURS = (RegistryError, Unauthorized, BuildStepFailed)
 
 _request_ids = itertools.count(1)
 
@@ -90,14 +94,20 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
     except NotModified:
         return web.Response(status=304)
     except MinidockError as error:
-        if error.http_status >= 500:
-            log.error("request %d: %s %s: %s", number, request.method, request.path_qs, error, exc_info=error)
+        if error.http_status == 500:  # 501 and 503 are answers
+            bug = None if isinstance(error, NOT_OURS) else error
+            log.error("request %d: %s %s: %s", number, request.method, request.path_qs, error, exc_info=bug)
         return _error(error.http_status, error.message)
     except web.HTTPException as error:
         return _error(error.status, "page not found" if error.status == 404 else error.reason.lower())
-    except (ConnectionError, asyncio.CancelledError):
+    except RequestPayloadError as error:
+        return _error(400, f"the request's body cannot be read: {error}")
+    except asyncio.CancelledError:
         raise
     except Exception as error:
+        if isinstance(error, ConnectionError) and (request.transport is None or request.transport.is_closing()):
+            log.debug("request %d: the client is gone", number)
+            return hijack.Finished()
         log.exception("request %d: %s %s", number, request.method, request.path_qs)
         return _error(500, f"{type(error).__name__}: {error} (request {number} in the daemon's log)")
 
@@ -113,8 +123,19 @@ async def _name_ourselves(request: web.Request, response: web.StreamResponse) ->
     response.headers["Server"] = f"minidock/{ENGINE_VERSION} (linux)"
 
 
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """A filter for aiohttp's log: what is no HTTP is the client's mistake, where a traceback would look like ours."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, (HttpProcessingError, RequestPayloadError)):
+        record.levelno, record.levelname = logging.INFO, "INFO"
+        record.msg, record.args = "a request that is no HTTP: %r", (str(error)[:200],)
+        record.exc_info = None
+    return True
+
+
 async def listen(engine: Engine, config: Config) -> web.AppRunner:
     """Serve on every one of the configured hosts. Raises InvalidInput when an address cannot be used."""
+    logging.getLogger("aiohttp.server").addFilter(_in_one_line)
     runner = web.AppRunner(
         application(engine), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS
     )
