@@ -124,7 +124,7 @@ def run(steps: Sequence[Step], context: Context) -> int:
         return syscalls.wait_for(context.child).code
     finally:
         relays[0].close()
-        if context.cgroup is not None:
+        if context.cgroup is not None and context.cgroup.exists:
             context.cgroup.kill()
             context.cgroup.delete()
 

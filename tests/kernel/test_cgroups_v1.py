@@ -36,6 +36,16 @@ def test_a_limit_above_memory_and_swap_is_explained(v1: Cgroup) -> None:
         v1.apply(Resources(memory=Memory(limit=32 << 20)))
 
 
+def test_a_half_made_group_can_be_taken_away(v1: Cgroup) -> None:
+    """Its making was interrupted: some of its directories are not there."""
+    half = make("v1", "group/half")
+    half.create()
+    half.directories()["freezer"].rmdir()
+    half.kill()
+    half.delete()
+    assert not half.exists
+
+
 def test_files_of_version_2_are_refused(v1: Cgroup) -> None:
     """`unified` cannot be meant here."""
     with pytest.raises(InvalidSpec, match="cgroup v2"):

@@ -186,8 +186,11 @@ class CgroupV1(Cgroup):
             time.sleep(0.001)
 
     def kill(self) -> None:
-        """A frozen process cannot fork. The signals wait for it, and strike when it thaws."""
-        if "freezer" in self.mounts:
+        """A frozen process cannot fork. The signals wait for it, and strike when it thaws.
+
+        A group whose making was interrupted may have no freezer yet: then it has no process, either.
+        """
+        if "freezer" in self.mounts and self._members().is_dir():
             self.freeze()
             tree.signal_all(self._members())
             self.thaw()
