@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from minidock import messages, units
+from minidock.daemon.config import Config
 from minidock.daemon.engine import Engine
 from minidock.kernel import cgroups, features
 from minidock.oci.platform import host
@@ -77,9 +78,7 @@ def info(engine: Engine, tasks: int) -> messages.Info:
         architecture=os.uname().machine,
         ncpu=len(os.sched_getaffinity(0)),
         mem_total=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        registry_config=messages.RegistryConfig(
-            insecure_registry_cidrs=["127.0.0.0/8", *config.insecure_registries], mirrors=config.registry_mirrors
-        ),
+        registry_config=_registry_config(config),
         name=socket.gethostname(),
         server_version=ENGINE_VERSION,
         runtimes={
@@ -92,6 +91,17 @@ def info(engine: Engine, tasks: int) -> messages.Info:
         live_restore_enabled=config.live_restore,
         security_options=_security_options(layout),
         warnings=info_warnings(layout) or None,
+    )
+
+
+def _registry_config(config: Config) -> messages.RegistryConfig:
+    """Networks and names of insecure registries apart: Docker's client takes nothing but networks among the former."""
+    networks = [item for item in config.insecure_registries if "/" in item]
+    names = [item for item in config.insecure_registries if "/" not in item]
+    return messages.RegistryConfig(
+        insecure_registry_cidrs=["127.0.0.0/8", *networks],
+        index_configs={name: {"Name": name, "Mirrors": [], "Secure": False, "Official": False} for name in names},
+        mirrors=config.registry_mirrors,
     )
 
 

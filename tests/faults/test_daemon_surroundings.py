@@ -226,6 +226,15 @@ def test_tcp_on_loopback_and_a_group_for_the_socket() -> None:
         assert (oct(status.st_mode & 0o777), status.st_gid) == ("0o660", 1)
 
 
+def test_insecure_registries_are_told_by_name_and_by_network() -> None:
+    """Docker's client gives up on the whole of info when a network is none; both clients print both."""
+    with running_daemon("--insecure-registry", "lan:5000", "--insecure-registry", "10.1.0.0/16", image=False) as daemon:
+        ours = [sys.executable, "-c", "from minidock.client.main import main; main()", "info"]
+        for shown in (daemon.ok("info"), subprocess.check_output(ours, text=True, env=daemon.environment)):
+            listed = shown.partition("Insecure Registries:\n")[2].splitlines()[:3]
+            assert [line.strip() for line in listed] == ["lan:5000", "127.0.0.0/8", "10.1.0.0/16"]
+
+
 def test_a_hundred_containers_by_eight_clients() -> None:
     """Started eight at a time, listed, removed: every one answers, no address is given twice, nothing stays."""
     with running_daemon() as daemon:

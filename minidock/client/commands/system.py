@@ -128,7 +128,9 @@ def _info_lines(info: dict[str, Any]) -> list[str]:
         ("Debug Mode", str(bool(info.get("Debug"))).lower()),
     ):
         lines += [f" {label}: {value}"]
-    registries = (info.get("RegistryConfig") or {}).get("InsecureRegistryCIDRs") or []
+    config = info.get("RegistryConfig") or {}
+    names = [name for name, index in (config.get("IndexConfigs") or {}).items() if not index["Secure"]]
+    registries = [*names, *(config.get("InsecureRegistryCIDRs") or [])]
     lines += [" Insecure Registries:", *(f"  {network}" for network in registries)] if registries else []
     return [*lines, f" Live Restore Enabled: {str(bool(info.get('LiveRestoreEnabled'))).lower()}"]
 
