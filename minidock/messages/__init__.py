@@ -53,6 +53,7 @@ from minidock.messages.document import (
 )
 from minidock.messages.execs import ExecCreate, ExecCreated, ExecInspect, ExecProcess, ExecStart
 from minidock.messages.images import (
+    Committed,
     ErrorDetail,
     HistoryLine,
     ImageDeleted,
@@ -118,6 +119,7 @@ __all__ = [
     "BuildSecrets",
     "BuildSecretsKept",
     "Change",
+    "Committed",
     "Component",
     "ContainerConfig",
     "ContainerCreate",

@@ -101,6 +101,12 @@ class ErrorDetail(Struct, omit_defaults=True, kw_only=True):
     message: str = ""
 
 
+class Committed(Message):
+    """``POST /commit``: the image's id."""
+
+    id: str
+
+
 class Progress(Struct, omit_defaults=True, kw_only=True, rename="camel"):
     """One line of a stream of progress (Docker's JSONMessage)."""
 

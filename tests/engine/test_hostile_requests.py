@@ -23,7 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minidock import messages
-from minidock.daemon.api.routes import ROUTES, Route
+from minidock.daemon.api.route import Route
+from minidock.daemon.api.routes import ROUTES
 from tests.engine.harness import Daemon, running_daemon, wait_for
 
 pytestmark = pytest.mark.root

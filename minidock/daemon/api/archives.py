@@ -20,7 +20,7 @@ from minidock.registry.progress import REPORT_EVERY
 
 
 async def get_several(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``GET /images/get?names=A&names=B``."""
+    """``GET /images/get?names=``: several, or one with commas."""
     names = [name for text in request.query.getall("names", []) for name in text.split(",") if name]
     if not names:
         raise InvalidInput("names of images are needed")

@@ -38,7 +38,13 @@ _keeper = building.Keeper()
 
 
 async def build(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``POST /build``: the body is the context, the answer tells of the steps as they happen."""
+    """``POST /build``: the body is the context, the answer tells of the steps as they happen.
+
+    What is built: ``?dockerfile=&remote=&target=&platform=&buildargs=&labels=&t=``; how:
+    ``?nocache=&pull=&cachefrom=&networkmode=&extrahosts=&secrets=&rm=&version=&squash=&outputs=``; limits:
+    ``?memory=&memswap=&cpushares=&cpuperiod=&cpuquota=&cpusetcpus=&cpusetmems=&shmsize=&cgroupparent=&ulimits=&securityopt=``;
+    what is answered: ``?q=&minidock=``.
+    """
     asked = _asked(request)
     ours, quiet = parameters.boolean(request, "minidock"), parameters.boolean(request, "q")
     teller = _Teller(request, ours, quiet)

@@ -20,7 +20,7 @@ def named(engine: Engine, request: web.Request) -> Container:
 
 
 async def create(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /containers/create?name=``."""
+    """``POST /containers/create?name=&explain=``."""
     wanted = messages.decode(await request.read(), messages.ContainerCreate)
     explain = parameters.boolean(request, "explain")
     container = await lifecycle.create(engine, wanted, request.query.get("name", ""), explain)
@@ -28,21 +28,21 @@ async def create(engine: Engine, request: web.Request) -> web.Response:
 
 
 async def start(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /containers/ID/start``; with ``?explain=`` the story of the start is told."""
+    """``POST /containers/ID/start``; with ``?explain=&colour=`` the story of the start is told."""
     container = named(engine, request)
     await lifecycle.start(engine, container)
     return await explain(engine, request) if request.query.get("explain") else answers.nothing()
 
 
 async def stop(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /containers/ID/stop?t=``."""
+    """``POST /containers/ID/stop?t=&signal=``."""
     signal = request.query.get("signal", "")
     await lifecycle.stop(engine, named(engine, request), parameters.number(request, "t"), signal)
     return answers.nothing()
 
 
 async def restart(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /containers/ID/restart?t=``."""
+    """``POST /containers/ID/restart?t=&signal=``."""
     signal = request.query.get("signal", "")
     await lifecycle.restart(engine, named(engine, request), parameters.number(request, "t"), signal)
     return answers.nothing()
@@ -84,7 +84,7 @@ async def update(engine: Engine, request: web.Request) -> web.Response:
 
 
 async def remove(engine: Engine, request: web.Request) -> web.Response:
-    """``DELETE /containers/ID?force=&v=``; with ``v``, volumes that have no name go along."""
+    """``DELETE /containers/ID?force=&v=&link=``; with ``v``, volumes that have no name go along."""
     force, volumes = parameters.boolean(request, "force"), parameters.boolean(request, "v")
     if parameters.boolean(request, "link"):
         raise NotImplementedYet("removing a link: minidock does not have this yet")

@@ -26,7 +26,7 @@ PRUNE_FILTERS = ("dangling", "label", "label!", "until")
 
 
 async def listing(engine: Engine, request: web.Request) -> web.Response:
-    """``GET /images/json``."""
+    """``GET /images/json?filters=&shared-size=``."""
     wanted = parameters.filters(request, FILTERS)
     shared = parameters.boolean(request, "shared-size")
     lines = await asyncio.to_thread(picturing.summaries, engine, wanted, shared)
@@ -74,7 +74,7 @@ async def commit(engine: Engine, request: web.Request) -> web.Response:
         pause=parameters.boolean(request, "pause", default=True),
     )
     image = await committing.commit(engine, container, wanted)
-    return answers.document({"Id": image.id}, status=201)
+    return answers.document(messages.Committed(id=image.id), status=201)
 
 
 def _changes(request: web.Request) -> list[str]:
@@ -98,7 +98,7 @@ def _tell_removed(engine: Engine, lines: Iterable[Deletion]) -> None:
 
 
 async def prune(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /images/prune``."""
+    """``POST /images/prune?filters=``."""
     wanted = parameters.filters(request, PRUNE_FILTERS)
     removed, reclaimed = await asyncio.to_thread(picturing.prune, engine, wanted)
     _tell_removed(engine, removed)
@@ -108,7 +108,8 @@ async def prune(engine: Engine, request: web.Request) -> web.Response:
 
 
 async def create(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``POST /images/create``: ``fromImage`` pulls, ``fromSrc=-`` imports the archive in the body."""
+    """``POST /images/create?fromImage=&tag=&platform=`` pulls; ``?fromSrc=&repo=&tag=&message=&changes=&platform=``
+    imports an archive: the body, if ``fromSrc`` is ``-``."""
     if request.query.get("fromImage"):
         return await _pull(engine, request)
     if request.query.get("fromSrc"):

@@ -24,7 +24,8 @@ HEALTHS = ("none", "starting", "healthy", "unhealthy")
 
 
 async def containers(engine: Engine, request: web.Request) -> web.Response:
-    """The running ones; with ``all``, a ``limit`` or a filter on the state, the others too; newest first."""
+    """``GET /containers/json?all=&limit=&size=&filters=``: the running ones, newest first; with ``all``, a ``limit`` or
+    a filter on the state, the others too."""
     wanted = parameters.filters(request, FILTERS)
     limit = parameters.number(request, "limit") or 0
     with_size = parameters.boolean(request, "size")
@@ -122,7 +123,7 @@ def _descends(engine: Engine, container: Container, name: str) -> bool:
 
 
 async def inspect(engine: Engine, request: web.Request) -> web.Response:
-    """Everything about one container."""
+    """``GET /containers/ID/json?size=``: everything about one container."""
     container = engine.container(request.match_info["name"])
     with_size = parameters.boolean(request, "size")
     return answers.document(await asyncio.to_thread(inspecting.inspect, engine, container, with_size))

@@ -20,7 +20,7 @@ FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 
 
 async def listing(engine: Engine, request: web.Request) -> web.Response:
-    """``GET /networks``; ``Containers`` stays empty, as with Docker."""
+    """``GET /networks?filters=``; ``Containers`` stays empty, as with Docker."""
     wanted = parameters.filters(request, FILTERS)
     for value in wanted.get("type", []):
         if value not in ("builtin", "custom"):
@@ -61,7 +61,7 @@ async def create(engine: Engine, request: web.Request) -> web.Response:
 
 
 async def inspect(engine: Engine, request: web.Request) -> web.Response:
-    """``GET /networks/ID?verbose=&scope=``: there are no services that ``verbose`` would show."""
+    """``GET /networks/ID?scope=``: there are no services that ``verbose`` would show."""
     network = engine.networks.get(request.match_info["name"])
     if request.query.get("scope", "local") not in ("", "local"):
         raise NoSuchNetwork(request.match_info["name"])

@@ -18,7 +18,8 @@ from aiohttp.web_protocol import RequestPayloadError
 from minidock import messages
 from minidock.daemon import supervisor
 from minidock.daemon.api import absent, answers, hijack, parameters, tls
-from minidock.daemon.api.routes import ROUTES, Route
+from minidock.daemon.api.route import Route
+from minidock.daemon.api.routes import ROUTES
 from minidock.daemon.config import Config, parse_host
 from minidock.daemon.description import ENGINE_VERSION
 from minidock.daemon.engine import Engine
