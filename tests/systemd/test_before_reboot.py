@@ -116,16 +116,17 @@ def test_systemd_makes_the_cgroups() -> None:
     limits = ("-m", "64m", "--pids-limit", "50", "--cpus", "0.5", "--cpuset-cpus", "0")
     container = docker("run", "-d", *limits, "tiny", "sleep", "1000")
     scope, unit = CGROUPS / f"system.slice/minidock-{container}.scope", f"minidock-{container}.scope"
-    told = {name: (scope / name).read_text().strip() for name in ("memory.max", "pids.max", "cpu.max", "cpuset.cpus")}
+    group = scope / "container"
+    told = {name: (group / name).read_text().strip() for name in ("memory.max", "pids.max", "cpu.max", "cpuset.cpus")}
     assert told == {"memory.max": str(64 << 20), "pids.max": "50", "cpu.max": "50000 100000", "cpuset.cpus": "0"}
     assert state(unit) == "active" and ok("systemctl", "show", "-P", "Delegate", unit) == "yes"
     assert docker("exec", container, "cat", "/proc/self/cgroup") == "0::/"
     docker("pause", container)
-    assert "frozen 1" in (scope / "cgroup.events").read_text()
+    assert "frozen 1" in (group / "cgroup.events").read_text()
     docker("unpause", container)
     docker("update", "-m", "32m", "--memory-swap", "64m", container)
     ok("systemctl", "daemon-reload")  # systemd writes its own idea of every unit then
-    assert (scope / "memory.max").read_text().strip() == str(32 << 20)
+    assert (group / "memory.max").read_text().strip() == str(32 << 20)
     restart()
     assert inspect(container)["State"]["Running"]
     docker("rm", "-f", container)

@@ -73,3 +73,11 @@ def test_a_path_out_of_the_mount_or_to_its_root(path: str) -> None:
     """Both are refused: who kills such a container kills the host."""
     with pytest.raises(InvalidSpec):
         at(path, parse_mountinfo(HYBRID))
+
+
+def test_a_scope_of_systemd_s() -> None:
+    """Each dash of a slice goes one deeper. In version 2 the group is below the scope."""
+    scope = "lab-one.slice:minidock:4f2a"
+    where = "lab.slice/lab-one.slice/minidock-4f2a.scope"
+    assert at(scope, Layout("v2", v2=Path("/cg"))).directories() == {"": Path("/cg", where, "container")}
+    assert at(scope, parse_mountinfo(HYBRID)).directories()["blkio"] == Path("/sys/fs/cgroup/blkio", where)

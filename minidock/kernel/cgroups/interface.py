@@ -44,7 +44,7 @@ class Cgroup(ABC):
 
     @abstractmethod
     def adopt(self, pid: int) -> None:
-        """Complete a group that systemd has made for ``pid``."""
+        """Make the group in the scope that systemd has made for ``pid``, which moves into it."""
 
     @abstractmethod
     def apply(self, resources: Resources) -> None:

@@ -54,7 +54,9 @@ class Layout(Struct, frozen=True):
 def at(path: str, layout: Layout | None = None) -> Cgroup:
     """The cgroup ``path`` (counted from the mount of each hierarchy), existing or not. Nothing is touched.
 
-    ``SLICE:PREFIX:NAME`` is a scope of systemd's, as in runc: the group ``PREFIX-NAME.scope`` in that slice.
+    ``SLICE:PREFIX:NAME`` is a scope of systemd's, as in runc: ``PREFIX-NAME.scope`` in that slice. In version 2 the
+    group is one below it, ``container``: the limits of the scope itself are systemd's, which writes them again at each
+    ``daemon-reload``; what is below is ours (``Delegate=yes``).
 
     Raises ``KernelFeatureMissing`` on a host without cgroups, ``InvalidSpec`` for a path that leads out of the mount,
     and for the mount itself: a container that had the root for its cgroup would take the host with it when killed.
@@ -72,6 +74,7 @@ def at(path: str, layout: Layout | None = None) -> Cgroup:
         from minidock.kernel.cgroups.v2 import CgroupV2
 
         assert layout.v2
+        path += "/container" if scope else ""
         return CgroupV2(path, layout.v2)
     from minidock.kernel.cgroups.v1 import CgroupV1
 

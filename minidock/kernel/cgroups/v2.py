@@ -79,7 +79,9 @@ class CgroupV2(Cgroup):
         write(self.directory / "cgroup.procs", str(pid))
 
     def adopt(self, pid: int) -> None:
-        """Nothing is missing: there is one tree, and systemd switches all controllers on for what it delegates."""
+        tree.make(self.directory)
+        self.join(pid)
+        _enable(self.directory.parent, self.mount)
 
     def apply(self, resources: Resources) -> None:
         for limit in limits(resources):
