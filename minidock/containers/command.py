@@ -155,10 +155,7 @@ class Command:
         return 0
 
     def exec(self) -> int:
-        """Run one more program. What runs in the container already must not get hold of our interpreter."""
-        from minidock.containers.sealed import reexec_sealed
-
-        reexec_sealed()
+        """Run one more program in the container."""
         running = runtime.execute(self.state_dir, self._process())
         self._write_pid(running.pid)
         if "detach" in self.arguments.switches:

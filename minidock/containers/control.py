@@ -226,7 +226,7 @@ def _start_launcher(mounts: int | None = None) -> tuple[subprocess.Popen[bytes],
     # Sequenced packets: each message arrives whole, together with its descriptor.
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     passed = [theirs.fileno()] if mounts is None else [theirs.fileno(), mounts]
-    command = [sys.executable, "-I", "-m", "minidock.containers.launcher", *map(str, passed)]
+    command = [sys.executable, "-I", "-m", "minidock.containers.entry", *map(str, passed)]
     with theirs:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=passed, start_new_session=True)
     return process, ours

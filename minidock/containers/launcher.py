@@ -22,7 +22,6 @@ from pathlib import Path
 import msgspec
 
 from minidock.containers import shim
-from minidock.containers.sealed import reexec_sealed
 from minidock.containers.wire import LaunchRequest
 from minidock.kernel import syscalls
 
@@ -31,8 +30,6 @@ MESSAGE_LIMIT = 64 * 1024
 
 def main() -> None:
     """Serve the daemon on the socket that it left open for us."""
-    # Every process that will ever be in a container, until it execs, is a fork of this one and runs its interpreter.
-    reexec_sealed()
     daemon = socket.socket(fileno=int(sys.argv[1]))
     for mounts in map(int, sys.argv[2:]):
         syscalls.setns(mounts, syscalls.CLONE_NEWNS)
@@ -75,7 +72,3 @@ def _leave_files() -> None:
     for fd in (0, 1, 2):
         os.dup2(nothing, fd)
     os.close(nothing)
-
-
-if __name__ == "__main__":
-    main()

@@ -69,12 +69,6 @@ def parse_status(text: str) -> Sets:
     return Sets(**{attribute: int(values[field], 16) for field, attribute in _STATUS_FIELDS.items()})
 
 
-def format_status(sets: Sets) -> str:
-    """The same lines again, as the kernel prints them."""
-    order = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
-    return "".join(f"{field}:\t{getattr(sets, _STATUS_FIELDS[field]):016x}\n" for field in order)
-
-
 def read(pid: int | str = "self") -> Sets:
     """The sets of a process. Raises FileNotFoundError or ProcessLookupError when it has ended."""
     return parse_status(Path(f"/proc/{pid}/status").read_text())

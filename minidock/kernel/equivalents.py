@@ -14,7 +14,7 @@ from minidock.kernel.notation import unquoted
 _PAGES = {
     "capset": "capget(2)", "dup3": "dup(2)", "fchdir": "chdir(2)", "fchmod": "chmod(2)", "fchown": "chown(2)",
     "fchownat": "chown(2)", "fstatfs": "statfs(2)", "inotify_add_watch": "inotify(7)", "inotify_init1": "inotify(7)",
-    "inotify_rm_watch": "inotify(7)", "linkat": "link(2)", "mkdirat": "mkdir(2)", "mknodat": "mknod(2)",
+    "inotify_rm_watch": "inotify(7)", "mkdirat": "mkdir(2)", "mknodat": "mknod(2)",
     "openat": "open(2)", "prlimit64": "getrlimit(2)", "readlinkat": "readlink(2)", "renameat2": "rename(2)",
     "setdomainname": "getdomainname(2)", "setgroups": "getgroups(2)", "sethostname": "gethostname(2)",
     "setresgid": "setresuid(2)", "symlinkat": "symlink(2)", "umount2": "umount(2)", "unlinkat": "unlink(2)",

@@ -205,12 +205,3 @@ def parse_options(options: Iterable[str]) -> MountOptions:
         elif option not in ("defaults", ""):
             data.append(option)
     return MountOptions(flags, cleared, tuple(propagation), recursive_set, recursive_clear, ",".join(data), copy_up)
-
-
-def option_names(flags: int) -> list[str]:
-    """The options that set ``flags``, e.g. ``["ro", "rbind"]``: what :func:`parse_options` turns into them again."""
-    names = []
-    for name, (flag, on) in FLAG_OPTIONS.items():
-        if on and flags & flag == flag and not (name == "bind" and flags & syscalls.MS_REC):
-            names.append(name)
-    return names

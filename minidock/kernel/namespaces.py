@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -66,12 +65,6 @@ def open_namespace(path: str, kind: Kind) -> int:
         os.close(descriptor)
         raise InvalidSpec(f"{path} is {f'a {found.name}' if found else 'not a'} namespace, {kind.name} is wanted")
     return descriptor
-
-
-def same(one: str, other: str) -> bool:
-    """Whether two paths are the same namespace: same device and inode, as ioctl_ns(2) advises."""
-    first, second = Path(one).stat(), Path(other).stat()
-    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
 
 class IdMapping(Struct, frozen=True):

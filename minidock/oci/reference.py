@@ -84,12 +84,6 @@ class Reference:
         """This name with ``digest`` in place of any tag. Raises InvalidDigest."""
         return Reference(self.domain, self.path, digest=digests.check(digest))
 
-    def with_tag(self, tag: str) -> Reference:
-        """This name with ``tag`` in place of what it had. Raises InvalidReference."""
-        if not is_tag(tag):
-            raise InvalidReference("invalid tag format")
-        return Reference(self.domain, self.path, tag)
-
 
 def parse(text: str) -> Reference:
     """Read a name as a user writes it. No tag is added: see :meth:`Reference.with_default_tag`.

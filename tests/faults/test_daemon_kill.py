@@ -153,7 +153,7 @@ def test_a_graceful_stop_stops_containers_and_a_second_daemon_is_refused(daemon:
 def test_the_launcher_s_death_is_survived(daemon: Daemon, tmp_path: Path) -> None:
     """Somebody kills the launcher: the next container gets a new one, which sees the later mounts of the host."""
     children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
-    launcher = next(pid for pid in children if b"launcher" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    launcher = next(pid for pid in children if b"containers.entry" in Path(f"/proc/{pid}/cmdline").read_bytes())
     subprocess.run(["kill", "-9", launcher], check=True)
     subprocess.run(["mount", "-t", "tmpfs", "--make-shared", "late", str(tmp_path)], check=True)
     try:

@@ -24,7 +24,7 @@ def test_the_kernel_knows_the_kind(kind: namespaces.Kind) -> None:
     os.close(descriptor)
     # New pid and time namespaces are for children: the caller's own file stays the same.
     file = {"pid": "pid_for_children", "time": "time_for_children"}.get(kind.name, kind.file)
-    assert namespaces.same(kind.path(), f"/proc/self/ns/{file}")
+    assert Path(kind.path()).samefile(f"/proc/self/ns/{file}")
 
     def work() -> int:
         syscalls.unshare(kind.flag)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests import bundles
 from tests.shims import containers
 
 pytestmark = pytest.mark.root
@@ -47,19 +51,35 @@ def test_a_sealed_copy_runs_as_the_interpreter_would(tmp_path: Path) -> None:
     assert original.read_bytes() == before
 
 
-def test_exec_runs_sealed(tmp_path: Path) -> None:
-    """minidock-runtime exec, which joins a container that may be hostile already, does so from the copy."""
-    probe = (
-        "import os, sys\n"
-        "from minidock.containers import command, runtime\n"
-        "runtime.execute = lambda *a, **k: sys.exit(os.readlink('/proc/self/exe'))\n"
-        "command.Command._process = lambda self: None\n"
-        "sys.exit(command.main(sys.argv[1:]))\n"
-    )
-    script = tmp_path / "probe.py"
-    script.write_text(probe)
-    ran = subprocess.run([sys.executable, script, "exec", "some", "true"], capture_output=True, text=True)
-    assert ran.stderr.startswith("/memfd:minidock-python")
+def sealed(pid: int) -> bool:
+    """Whether this process runs from a sealed copy."""
+    return os.readlink(f"/proc/{pid}/exe").startswith("/memfd:minidock-python")  # noqa: PTH115
+
+
+def test_the_runtime_command_runs_sealed(tmp_path: Path) -> None:
+    """What enters a container, and init until it execs, are processes of minidock-runtime: they run from the copy."""
+    bundle, root, name = tmp_path / "bundle", str(tmp_path / "run"), f"sealed-{os.getpid()}-{tmp_path.name}"
+    bundles.rootfs(bundle / "rootfs")
+    bundles.write(bundle, bundles.config("sh", "-c", "echo ready; cat"))
+    runtime = [str(Path(sys.executable).with_name("minidock-runtime")), "--root", root]
+    try:
+        subprocess.run([*runtime, "create", "-b", bundle, f"{name}-1"], check=True)
+        assert sealed(json.loads((Path(root) / f"{name}-1" / "state.json").read_bytes())["pid"])
+        with ready([*runtime, "run", "-b", str(bundle), f"{name}-2"]) as running:
+            assert sealed(running)
+            with ready([*runtime, "exec", f"{name}-2", "sh", "-c", "echo ready; cat"]) as joining:
+                assert sealed(joining)
+    finally:
+        for number in "12":
+            subprocess.run([*runtime, "delete", "-f", f"{name}-{number}"], check=False, capture_output=True)
+
+
+@contextmanager
+def ready(command: list[str]) -> Iterator[int]:
+    """The pid of a program that has said it is ready, and ends with its standard input."""
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        yield process.pid
 
 
 async def test_the_daemons_containers_begin_sealed(tmp_path: Path) -> None:
@@ -67,4 +87,4 @@ async def test_the_daemons_containers_begin_sealed(tmp_path: Path) -> None:
     async with containers(tmp_path) as made:
         shim = await made.create("sleep", "1000")
         for pid in (made.launcher.pid, shim.init_pid):
-            assert os.readlink(f"/proc/{pid}/exe").startswith("/memfd:minidock-python")  # noqa: PTH115
+            assert sealed(pid)

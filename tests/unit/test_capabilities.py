@@ -23,12 +23,6 @@ def test_masks_survive_their_names(mask: int) -> None:
     assert capabilities.mask(capabilities.names(mask)) == mask
 
 
-@given(st.builds(capabilities.Sets, _masks, _masks, _masks, _masks, _masks))
-def test_sets_survive_their_status_lines(sets: capabilities.Sets) -> None:
-    """The lines of /proc/PID/status say the five sets."""
-    assert capabilities.parse_status("Name:\tx\n" + capabilities.format_status(sets) + "Seccomp:\t0\n") == sets
-
-
 def test_dockers_default_set() -> None:
     """Docker's fourteen capabilities have the mask that everybody knows by heart."""
     names = (

@@ -57,16 +57,6 @@ def test_the_kernels_own_example() -> None:
     assert not mount.shared
 
 
-_settable = [flag for name, (flag, on) in mounts.FLAG_OPTIONS.items() if on and name != "rbind"]
-
-
-@given(st.sets(st.sampled_from(_settable)), st.booleans())
-def test_flags_survive_their_names(flags: set[int], recursive: bool) -> None:
-    """The names of a set of flags mean that set again; recursive only exists together with bind."""
-    value = sum(flags) | (syscalls.MS_BIND | syscalls.MS_REC if recursive else 0)
-    assert mounts.parse_options(mounts.option_names(value)).flags == value
-
-
 @given(st.lists(st.sampled_from(sorted(mounts.FLAG_OPTIONS))))
 def test_the_last_option_wins(names: list[str]) -> None:
     """Options are applied one after another to a set, and what was switched off is known."""

@@ -112,10 +112,3 @@ def test_any_text_parses_or_is_refused(text: str) -> None:
     except (InvalidReference, InvalidDigest):
         return
     assert references.parse(str(reference)) == reference
-
-
-def test_with_tag_checks_the_tag() -> None:
-    """A tag that is none is refused."""
-    assert str(references.parse("debian:12").with_tag("13")) == "docker.io/library/debian:13"
-    with pytest.raises(InvalidReference):
-        references.parse("debian").with_tag("a b")

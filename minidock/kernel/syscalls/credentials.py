@@ -34,9 +34,9 @@ def setresuid(real: int, effective: int, saved: int) -> None:
 
 
 _PRCTL = {
-    1: "PR_SET_PDEATHSIG", 3: "PR_GET_DUMPABLE", 4: "PR_SET_DUMPABLE", 7: "PR_GET_KEEPCAPS", 8: "PR_SET_KEEPCAPS",
-    15: "PR_SET_NAME", 23: "PR_CAPBSET_READ", 24: "PR_CAPBSET_DROP", 27: "PR_GET_SECUREBITS", 28: "PR_SET_SECUREBITS",
-    36: "PR_SET_CHILD_SUBREAPER", 38: "PR_SET_NO_NEW_PRIVS", 39: "PR_GET_NO_NEW_PRIVS", 47: "PR_CAP_AMBIENT",
+    1: "PR_SET_PDEATHSIG", 4: "PR_SET_DUMPABLE", 8: "PR_SET_KEEPCAPS",
+    15: "PR_SET_NAME", 23: "PR_CAPBSET_READ", 24: "PR_CAPBSET_DROP",
+    36: "PR_SET_CHILD_SUBREAPER", 38: "PR_SET_NO_NEW_PRIVS", 47: "PR_CAP_AMBIENT",
 }  # fmt: skip
 _PRCTL_NUMBERS = {name: number for number, name in _PRCTL.items()}
 
@@ -57,11 +57,6 @@ def set_dumpable(dumpable: bool) -> None:
     _prctl("PR_SET_DUMPABLE", (value, choice({0: "SUID_DUMP_DISABLE", 1: "SUID_DUMP_USER"})))
 
 
-def get_dumpable() -> bool:
-    """Whether others may trace this process."""
-    return _prctl("PR_GET_DUMPABLE") == 1
-
-
 def set_child_subreaper(enabled: bool = True) -> None:
     """Orphans below this process become its children, not init's."""
     _prctl("PR_SET_CHILD_SUBREAPER", int(enabled))
@@ -75,23 +70,6 @@ def set_name(name: str) -> None:
 def set_no_new_privs() -> None:
     """From now on no exec can add rights: set-uid bits and file capabilities mean nothing. For good, and inherited."""
     _prctl("PR_SET_NO_NEW_PRIVS", 1, 0, 0, 0)
-
-
-def get_no_new_privs() -> bool:
-    """Whether set-uid bits mean nothing to this thread."""
-    return _prctl("PR_GET_NO_NEW_PRIVS", 0, 0, 0, 0) == 1
-
-
-SECBIT_NOROOT = 1
-SECBIT_NOROOT_LOCKED = 2
-SECBIT_NO_SETUID_FIXUP = 4
-SECBIT_KEEP_CAPS = 16
-_SECBITS = flags({1: "SECBIT_NOROOT", 2: "SECBIT_NOROOT_LOCKED", 4: "SECBIT_NO_SETUID_FIXUP", 16: "SECBIT_KEEP_CAPS"})
-
-
-def set_securebits(bits: int) -> None:
-    """How user 0 and capabilities relate, as ``SECBIT_…`` says. capabilities(7)."""
-    _prctl("PR_SET_SECUREBITS", (bits, _SECBITS))
 
 
 def set_keep_capabilities(keep: bool) -> None:

@@ -35,17 +35,6 @@ RENAME_EXCHANGE = 2
 RENAME_WHITEOUT = 4
 _RENAME = flags(named(globals(), "RENAME_"))
 
-MFD_CLOEXEC = 1
-MFD_ALLOW_SEALING = 2
-_MFD = flags(named(globals(), "MFD_"))
-
-F_ADD_SEALS = 1033
-F_SEAL_SEAL = 1
-F_SEAL_SHRINK = 2
-F_SEAL_GROW = 4
-F_SEAL_WRITE = 8
-_SEALS = flags(named(globals(), "F_SEAL_"))
-
 PROC_SUPER_MAGIC = 0x9FA0
 CGROUP_SUPER_MAGIC = 0x27E0EB
 CGROUP2_SUPER_MAGIC = 0x63677270
@@ -157,12 +146,6 @@ def symlinkat(target: Path, directory: int, path: Path) -> None:
     invoke("symlinkat", target, at(directory), path, operand=f"{_named(target)}, {_named(path)}")
 
 
-def linkat(from_directory: int, source: Path, directory: int, path: Path, at_flags: int = 0) -> None:
-    """Give the file ``source`` another name. With AT_EMPTY_PATH, the descriptor itself. link(2)."""
-    what = f"{_named(source)}, {_named(path)}"
-    invoke("linkat", at(from_directory), source, at(directory), path, (at_flags, _AT), operand=what)
-
-
 def unlinkat(directory: int, path: Path, at_flags: int = 0) -> None:
     """Remove a name; a directory's with AT_REMOVEDIR. unlink(2)."""
     invoke("unlinkat", at(directory), path, (at_flags, _AT), operand=_named(path))
@@ -226,16 +209,6 @@ def ioctl(descriptor: int, request: str, argument: Argument = 0) -> int:
 def umask(mask: int) -> int:
     """Permissions that new files of this process do not get; returns the former mask. umask(2)."""
     return invoke("umask", (mask, octal))
-
-
-def memfd_create(name: str, memfd_flags: int = MFD_CLOEXEC | MFD_ALLOW_SEALING) -> int:
-    """A file that lives in memory and has no path. memfd_create(2)."""
-    return invoke("memfd_create", name, (memfd_flags, _MFD))
-
-
-def add_seals(descriptor: int, seals: int = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) -> None:
-    """From now on nobody, whatever their rights, may change this memory file. fcntl(2), F_ADD_SEALS."""
-    invoke("fcntl", descriptor, (F_ADD_SEALS, choice({F_ADD_SEALS: "F_ADD_SEALS"})), (seals, _SEALS))
 
 
 def filesystem_magic(descriptor: int) -> int:

@@ -44,8 +44,6 @@ NUMBERS: Final = {
     "inotify_rm_watch": (255, 28),
     "ioctl": (16, 29),
     "keyctl": (250, 219),
-    "linkat": (265, 37),
-    "memfd_create": (319, 279),
     "mkdirat": (258, 34),
     "mknodat": (259, 33),
     "mount": (165, 40),
