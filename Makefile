@@ -78,8 +78,7 @@ lint:
 
 docs:
 	@.ci/setup docs
-	@rm -rf docs/reference/generated  # pages of modules that are gone would be warnings
-	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	$(BIN)/python -m sphinx -j auto -W -n --keep-going -q -b html docs docs/_build/html
 	@echo "the book is in docs/_build/html/index.html"
 
 bench:
@@ -87,6 +86,6 @@ bench:
 	$(BIN)/python -m tests.benchmarks $(ONLY)
 
 clean:
-	rm -rf .venv .make build dist docs/_build docs/reference/generated *.egg-info
+	rm -rf .venv .make build dist docs/_build docs/source *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from pathlib import Path
+from types import ModuleType
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -29,11 +30,18 @@ class Engine(LiteralInclude):
         self.options.setdefault("language", "python")
         if qualified:
             self.options["pyobject"] = qualified
-        self.options.setdefault("caption", f"{file.relative_to(ROOT)}" + (f": {qualified}" if qualified else ""))
+        where = f"{file.relative_to(ROOT)}" + (f": {qualified}" if qualified else "")
+        self.options.setdefault("caption", self._link(where, module.__name__, qualified))
         return super().run()
 
+    def _link(self, where: str, module: str, qualified: str) -> str:
+        """To the annotated source, where the engine has it; the course's own files are not there."""
+        if not module.startswith("minidock."):
+            return where
+        return f"{{py:obj}}`{where} <{module}.{qualified}>`" if qualified else f"{{py:mod}}`{where} <{module}>`"
 
-def split(name: str) -> tuple[object, str]:
+
+def split(name: str) -> tuple[ModuleType, str]:
     """``minidock.kernel.mounts.Mount.shared``: a module, and ``Mount.shared``; an alias is followed to its own file."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):

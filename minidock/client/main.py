@@ -240,7 +240,7 @@ def _listing(places: dict[str, str]) -> list[str]:
 
 
 def _command_name(words: list[str]) -> str:
-    """``run ``, or nothing when the words name no command: to say whose help may help."""
+    """``run`` and a space, or nothing when the words name no command: to say whose help may help."""
     try:
         _, rest = parse_flags((*GLOBAL_FLAGS, HELP), words, interspersed=False)
     except InvalidFlag:

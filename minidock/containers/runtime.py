@@ -98,8 +98,8 @@ def _numbers(stdio: Stdio | None) -> tuple[int, int, int]:
 def start(state_dir: Path) -> None:
     """Let init execute the user's program; returns once it has.
 
-    Raises :class:`Conflict` when the container is not in state created, :class:`ProgramNotFound`,
-    :class:`ProgramNotExecutable`.
+    Raises :class:`Conflict` when the container is not in state created, and
+    :class:`~minidock.errors.ProgramNotFound` or :class:`~minidock.errors.ProgramNotExecutable`.
     """
     record = states.read(state_dir)
     if record.runtime:

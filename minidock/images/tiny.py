@@ -1,8 +1,8 @@
 """``minidock-tiny``: the smallest root file system that one can work in, made of this machine's own shell.
 
 A container's root is nothing but some files. Which ones does a shell need? If busybox is here and static: itself
-alone, with a link for each command. Otherwise ``sh`` and some commands, and the libraries that they name (:mod:`elf`).
-So no lesson and no test needs the internet.
+alone, with a link for each command. Otherwise ``sh`` and some commands, and the libraries that they name
+(:mod:`~minidock.images.elf`). So no lesson and no test needs the internet.
 
 The archive holds no time, owner or name of this machine: the same programs give the same bytes.
 """

@@ -1,0 +1,305 @@
+"""The annotated source: a page a module, what is said of each object beside its code, in reading order.
+
+The pages are made anew at each build, from the files themselves and from what the course and the tests know of them:
+which chapter introduces an object, which tests use it, which man pages its docstring names.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import re
+from collections import defaultdict
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+
+from docutils.nodes import Element
+from engine import split
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.nodes import make_refnode
+from sphinx.util.typing import ExtensionMetadata
+
+from chapters import course
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = ROOT / "docs" / "source"
+
+ORDER = "errors units database globs dockerignore kernel oci content containers images registry networks build messages"
+FLOORS = [*ORDER.split(), "daemon", "client"]
+"""From the kernel up, as in the reading order."""
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_MAN_PAGE = re.compile(r"\b([a-z_][a-z0-9_.-]*)\(([1-8])\)")
+
+
+class Module:
+    """One file of the engine, parsed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        self.name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        self.lines = path.read_text().splitlines()
+        self.tree = ast.parse("\n".join(self.lines))
+        self.floor = parts[1].removesuffix(".py")
+        self._described: set[str] = set()
+
+    def page(self, before: Module | None, after: Module | None) -> str:
+        """The whole page, in reStructuredText, with the way to its neighbours in reading order."""
+        title = self.name.removeprefix("minidock.")
+        doc = ast.get_docstring(self.tree) or ""
+        start = self.tree.body[0].end_lineno if doc else 0
+        ways = [f":doc:`{word} <{there.name}>`" for word, there in (("previous", before), ("next", after)) if there]
+        way = " · ".join([*ways, ":doc:`all modules <index>`"])
+        # Not in a table of contents: the theme would repeat the names of all modules on every page.
+        parts = [
+            ":orphan:",
+            f"{title}\n{'=' * len(title)}",
+            way,
+            f".. py:module:: {self.name}",
+            doc,
+            self._about(),
+        ]
+        parts += self._rows(self.tree.body[1:] if doc else self.tree.body, start or 0, len(self.lines), "")
+        return "\n\n".join(part for part in [*parts, way] if part) + "\n"
+
+    @property
+    def first_line(self) -> str:
+        """What it is, in a sentence."""
+        line = (ast.get_docstring(self.tree) or "").partition("\n")[0]
+        return re.sub(r":\w+:`([^`]*)`", r"``\1``", line)
+
+    def _about(self) -> str:
+        facts = [f":file:`{self.path.relative_to(ROOT)}`", f"{len(self.lines)} lines"]
+        if chapter := introduced_in(self.name):
+            facts.append(chapter)
+        if tests := sorted({test for test, names in uses().items() if self.name in names}):
+            facts.append("tests: " + ", ".join(f":file:`{test}`" for test in tests[:6]))
+        return ".. rst-class:: about\n\n" + " · ".join(facts)
+
+    def _rows(self, body: list[ast.stmt], start: int, end: int, inside: str) -> list[str]:
+        """One row for each definition, and for each documented name; what stands between two is a row without words."""
+        rows = []
+        for node, following in zip(body, [*body[1:], None], strict=False):
+            last = node.end_lineno or 0
+            if isinstance(node, Definition):
+                first = self._with_comments(_first_line(node), start)
+                found = self._definition(node, first, last, inside)
+            elif (name := _name(node)) and (doc := _string(following)) and following is not None:
+                first, last = self._with_comments(node.lineno - 1, start), following.end_lineno or 0
+                code = self._code(first, node.end_lineno or 0)
+                found = [self._row("attribute" if inside else "data", f"{inside}{name}", "", doc, code)]
+            else:
+                continue
+            if between := self._code(start, first):
+                rows.append(_row("", between))
+            rows += found
+            start = last
+        if rest := self._code(start, end):
+            rows.append(_row("", rest))
+        return rows
+
+    def _definition(self, node: Definition, first: int, last: int, inside: str) -> list[str]:
+        doc = ast.get_docstring(node) or ""
+        hidden = range(node.body[0].lineno - 1, node.body[0].end_lineno or 0) if doc else range(0)
+        name = f"{inside}{node.name}"
+        if not isinstance(node, ast.ClassDef):
+            kind = "method" if inside else "function"
+            return [self._row(kind, name, f"({_arguments(node.args)})", doc, self._code(first, last, hidden))]
+        body = node.body[1:] if doc else node.body
+        pairs = zip(body, [*body[1:], None], strict=False)
+        parts = [item for item, after in pairs if isinstance(item, Definition) or (_name(item) and _string(after))]
+        head = self._with_comments(_first_line(parts[0]), hidden.stop or node.lineno) if parts else last
+        row = self._row("class", name, "", doc, self._code(first, head, hidden))
+        return [row, *self._rows(body, head, last, f"{name}.")] if parts else [row]
+
+    def _row(self, kind: str, name: str, arguments: str, doc: str, code: str) -> str:
+        """The directive makes the name known to the whole book: every mention of it leads here."""
+        options = ["no-contents-entry"]
+        if name in self._described:
+            options.append("no-index")
+        elif any(part.startswith("_") for part in name.split(".")):
+            options.append("no-index-entry")
+        self._described.add(name)
+        head = f".. py:{kind}:: {name}{arguments}\n" + "\n".join(f"   :{option}:" for option in options)
+        says = "\n\n".join(filter(None, (doc, self._links(name, doc))))
+        return _row(f"{head}\n\n{_indent(says)}", code)
+
+    def _links(self, name: str, doc: str) -> str:
+        pages = dict.fromkeys(f":manpage:`{page}({section})`" for page, section in _MAN_PAGE.findall(doc))
+        facts = list(pages)
+        if chapter := introduced_in(self.name, name):
+            facts.append(chapter)
+        tests = sorted(test for test, names in uses().items() if f"{self.name}.{name}" in names)
+        facts += [f":file:`{test}`" for test in tests[:3]]
+        return ".. rst-class:: about\n\n" + " · ".join(facts) if facts else ""
+
+    def _with_comments(self, line: int, floor: int) -> int:
+        while line > floor and self.lines[line - 1].lstrip().startswith("#"):
+            line -= 1
+        return line
+
+    def _code(self, start: int, end: int, hidden: range = range(0)) -> str:
+        return "\n".join(self.lines[number] for number in range(start, end) if number not in hidden).strip("\n")
+
+    def imports(self) -> set[str]:
+        """The modules of the engine that this one needs when it is loaded."""
+        found = set()
+        for node in self.tree.body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found |= {node.module, *(f"{node.module}.{item.name}" for item in node.names)}
+        return found
+
+
+def _first_line(node: ast.stmt) -> int:
+    """Counted from 0, decorators and all."""
+    decorators = node.decorator_list if isinstance(node, Definition) else []
+    return min([node.lineno, *(item.lineno for item in decorators)]) - 1
+
+
+def _name(node: ast.stmt) -> str:
+    """What an assignment names; "" for all else."""
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    return target.id if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(target, ast.Name) else ""
+
+
+def _string(node: ast.stmt | None) -> str:
+    """A statement that is nothing but a string: the docstring of the name before it."""
+    value = node.value if isinstance(node, ast.Expr) else None
+    return inspect.cleandoc(value.value) if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
+
+
+def _arguments(arguments: ast.arguments) -> str:
+    """The names alone: their types stand beside, in the code."""
+    names = [item.arg for item in [*arguments.posonlyargs, *arguments.args]]
+    if arguments.vararg:
+        names.append(f"*{arguments.vararg.arg}")
+    elif arguments.kwonlyargs:
+        names.append("*")
+    names += [item.arg for item in arguments.kwonlyargs]
+    names += [f"**{arguments.kwarg.arg}"] if arguments.kwarg else []
+    return ", ".join(name for name in names if name not in ("self", "cls"))
+
+
+def _row(says: str, code: str) -> str:
+    left = f".. container:: says\n\n{_indent(says or '..')}"
+    right = f".. container:: code\n\n{_indent('.. code-block:: python' + chr(10) + chr(10) + _indent(code))}"
+    return f".. container:: row\n\n{_indent(left)}\n\n{_indent(right)}"
+
+
+def _indent(text: str) -> str:
+    return "\n".join("   " + line if line else "" for line in text.splitlines())
+
+
+def introduced_in(module: str, name: str = "") -> str:
+    """A link to the chapter that introduces a module whole, or an object of it; "" when none does.
+
+    A manifest may name an object by the package that it is imported from.
+    """
+    for chapter in course.chapters():
+        for introduced in chapter.introduces:
+            package, _, last = introduced.rpartition(".")
+            is_module = not name and last == "*" and package == module
+            if is_module or (name and last == name and f"{module}.".startswith(f"{package}.")):
+                return f":doc:`chapter {chapter.number} </chapters/{chapter.folder.name}>`"
+    return ""
+
+
+@cache
+def uses() -> dict[str, set[str]]:
+    """For each file of tests: the modules and objects of the engine that it names."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        tree, aliases = ast.parse(path.read_text()), {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minidock"):
+                for item in node.names:
+                    aliases[item.asname or item.name] = f"{node.module}.{item.name}"
+                    found[str(path.relative_to(ROOT))] |= {str(node.module), f"{node.module}.{item.name}"}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
+                found[str(path.relative_to(ROOT))].add(f"{aliases[node.value.id]}.{node.attr}")
+    return found
+
+
+def in_reading_order(modules: dict[str, Module]) -> list[Module]:
+    """Floor by floor, and on a floor every module after those that it uses; a package's own file before its modules."""
+    ordered: dict[str, Module] = {}
+
+    def add(module: Module) -> None:
+        if module.name in ordered:
+            return
+        package = module.name.rpartition(".")[0]
+        if package in modules:
+            add(modules[package])
+        if module.path.name != "__init__.py":
+            for name in sorted(module.imports() & modules.keys()):
+                if modules[name].floor == module.floor and name != package:
+                    add(modules[name])
+        ordered.setdefault(module.name, module)
+
+    for floor in FLOORS:
+        for name in sorted(modules):
+            if modules[name].floor == floor:
+                add(modules[name])
+    return list(ordered.values())
+
+
+def write_pages(app: Sphinx) -> None:
+    """Make the pages that have changed, and the table of contents; away with those of modules that are gone."""
+    modules = {module.name: module for module in map(Module, sorted((ROOT / "minidock").rglob("*.py")))}
+    modules = {name: module for name, module in modules.items() if module.floor in FLOORS}
+    PAGES.mkdir(exist_ok=True)
+    ordered = in_reading_order(modules)
+    neighbours = zip(ordered, [None, *ordered], [*ordered[1:], None], strict=False)
+    pages = {f"{module.name}.rst": module.page(before, after) for module, before, after in neighbours}
+    pages["index.rst"] = _contents(ordered)
+    for path in PAGES.iterdir():
+        if path.name not in pages:
+            path.unlink()
+    for name, text in pages.items():
+        path = PAGES / name
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+def _contents(ordered: list[Module]) -> str:
+    parts = [inspect.cleandoc(INTRODUCTION)]
+    for floor, modules in groupby(ordered, lambda module: module.floor):
+        parts.append(f"{floor}\n{'-' * len(floor)}")
+        parts.append("\n".join(f"- :doc:`{module.name}`: {module.first_line}" for module in modules))
+    return "\n\n".join(parts) + "\n"
+
+
+INTRODUCTION = """
+    The annotated source
+    ====================
+
+    The whole engine, in the order in which it can be read: floor by floor from the kernel up, and on each floor every
+    module after those that it uses. What is said of an object stands beside its code, with the chapter that introduces
+    it, the tests that hold it, and the man pages that it follows.
+    """
+
+
+def follow(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: Element) -> Element | None:
+    """A docstring may call an object by the name that its module has it under: imported, or from a package."""
+    module, target = node.get("py:module") or "minidock", node["reftarget"].lstrip(".")
+    for name in (f"{module}.{target}", target):
+        with contextlib.suppress(ValueError, AttributeError):
+            home, qualified = split(name)
+            found = env.domains.python_domain.objects.get(f"{home.__name__}.{qualified}".rstrip("."))
+            if found is not None:
+                return make_refnode(app.builder, node["refdoc"], found.docname, found.node_id, text, target)
+    return None
+
+
+def setup(app: Sphinx) -> ExtensionMetadata:
+    """Called by Sphinx."""
+    app.connect("builder-inited", write_pages)
+    app.connect("missing-reference", follow)
+    app.add_css_file("annotated.css")
+    return {"version": "1", "parallel_read_safe": True}
