@@ -19,7 +19,9 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import os
 import shutil
+import signal
 import sys
 import textwrap
 from dataclasses import asdict
@@ -39,13 +41,18 @@ def main(words: list[str] | None = None) -> int:
     arguments = _parser().parse_args(words)
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()
         return code
+    except BrokenPipeError:
+        # `| head` has seen enough. What is still buffered goes nowhere, quietly.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except MinidockError as error:
         print(f"chapters: {error}", file=sys.stderr)
         return 2
-    except Stopped as signal:
-        print(f"\nchapters: stopped by {signal}", file=sys.stderr)
-        return 128 + signal.number
+    except Stopped as stopped:
+        print(f"\nchapters: stopped by {stopped}", file=sys.stderr)
+        return 128 + stopped.number
 
 
 def _parser() -> argparse.ArgumentParser:

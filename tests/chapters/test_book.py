@@ -12,7 +12,7 @@ import pytest
 from chapters.course import ROOT
 from tests.chapters.console import Step, fits, sessions
 
-PAGES = sorted(ROOT.glob("ch*/chapter.md"))
+PAGES = [*sorted(ROOT.glob("ch*/chapter.md")), ROOT.parent / "docs" / "instructors-guide.md"]
 BIN = Path(sys.executable).parent
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -121,3 +122,14 @@ def test_words_that_cannot_be_meant(tmp_path: Path) -> None:
     assert course(tmp_path, "check", "77", code=2).startswith("chapters: there is no chapter 77; there are 1")
     assert course(tmp_path, "hint", "1.99", code=2).startswith("chapters: there is no exercise 1.99")
     assert course(tmp_path, "check", code=2).startswith("chapters: nothing is started")
+
+
+def test_a_reader_who_has_seen_enough(tmp_path: Path) -> None:
+    """``| head -1`` is no error."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as output:
+        done = subprocess.run(
+            [sys.executable, "-m", "chapters", "--dir", str(tmp_path)], stdout=output, stderr=subprocess.PIPE, text=True
+        )
+    assert (done.stderr, done.returncode) == ("", 128 + signal.SIGPIPE)
