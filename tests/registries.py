@@ -211,16 +211,29 @@ def debian_registry(
 
 @contextmanager
 def own_registry(
-    root: Path, *flags: str, address: str = "127.0.0.1:0", inside: Sequence[str] = (), password: str = ""
+    root: Path,
+    *flags: str,
+    address: str = "127.0.0.1:0",
+    inside: Sequence[str] = (),
+    password: str = "",
+    quiet: bool = False,
 ) -> Iterator[str]:
     """Run minidock-registry on a free port, with its directory at ``root``; where it is, as ``127.0.0.1:port``.
 
     ``password`` is the one that it shows as a cache; ``inside`` are words before the command, as for :func:`push`.
+    Its log goes to our stderr, or with ``quiet`` nowhere.
     """
     entry = [sys.executable, "-m", "minidock.registry.server"]
     command = [*inside, *entry, "serve", "--root", str(root), "--listen", address, *flags]
     environment = os.environ | {"PROXY_PASSWORD": password}
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL if quiet else None,
+        text=True,
+        env=environment,
+    )
     assert process.stdout is not None
     try:
         line = process.stdout.readline()

@@ -8,7 +8,7 @@ import sys
 
 from tests.benchmarks.report import Row, table
 
-BENCHMARKS = ("runtime", "run", "many", "throughput", "pull", "moving", "build", "networks")
+BENCHMARKS = ("runtime", "run", "many", "throughput", "pull", "moving", "build", "networks", "registry")
 
 
 def main(names: list[str]) -> None:
