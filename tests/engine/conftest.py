@@ -18,10 +18,11 @@ def shared_daemon() -> Iterator[Daemon]:
 
 @pytest.fixture
 def daemon(shared_daemon: Daemon) -> Iterator[Daemon]:
-    """The shared daemon, without containers afterwards."""
+    """The shared daemon, without containers afterwards; what it answered was as its description says."""
     yield shared_daemon
     for container in shared_daemon.json("GET", "/containers/json?all=1"):
         shared_daemon.request("DELETE", f"/containers/{container['Id']}?force=1")
+    shared_daemon.contract.check()
 
 
 @pytest.fixture

@@ -20,10 +20,14 @@ from typing import Any
 
 import docker
 
+from tests.engine.contract import Contract
+
 PATIENCE = float(os.environ.get("MINIDOCK_TEST_PATIENCE", "30"))
 """Seconds after which something that should happen will not happen; an emulated machine needs more."""
 BRIDGE = "minidocktest0"
 MARK = "MINIDOCK_TEST_ROOT"
+RECORDED = Path(__file__).with_name("recorded.py")
+"""minidockd, and what it answers is written down."""
 
 
 class Daemon:
@@ -38,7 +42,8 @@ class Daemon:
             "DOCKER_CONFIG": f"{root}/docker-config",
             MARK: str(root),
         }
-        self.environment |= {"MINIDOCK_HOST": self.host}
+        self.environment |= {"MINIDOCK_HOST": self.host, "MINIDOCK_TEST_ANSWERS": f"{root}/answers"}
+        self.contract = Contract(root / "answers")
         self.process: subprocess.Popen[bytes] | None = None
         # Holds the network namespace: a daemon that is killed must find its bridge again, as after a real crash.
         self._holder = subprocess.Popen(
@@ -68,7 +73,7 @@ class Daemon:
             notify.bind(str(notify_path))
             notify.settimeout(0.1)
             self.process = subprocess.Popen(
-                [*self.inside(), sys.executable, "-m", "minidock.daemon.main", *self.arguments()],
+                [*self.inside(), sys.executable, str(RECORDED), *self.arguments()],
                 stdout=log,
                 stderr=log,
                 env=self.environment | {"NOTIFY_SOCKET": str(notify_path)},
@@ -111,6 +116,7 @@ class Daemon:
                     self.docker("rm", "-f", container["Id"])
                 self.stop()
             self.assert_nothing_left()
+            self.contract.check()
         finally:
             for pid in marked(self.root):
                 with contextlib.suppress(ProcessLookupError):

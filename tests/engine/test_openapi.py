@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from openapi_spec_validator import validate
 from minidock.daemon import api
 from minidock.daemon.api.openapi import parameters
 from minidock.daemon.api.routes import ROUTES, description
+from tests.engine.contract import problem_with
 from tests.engine.harness import Daemon
 
 OPERATIONS = [(path, method, what) for path, item in description()["paths"].items() for method, what in item.items()]
@@ -49,6 +51,37 @@ def _is_named(schema: dict[str, Any]) -> bool:
         or (schema.get("type") == "array" and _is_named(schema["items"]))
         or any(_is_named(choice) for choice in schema.get("anyOf", []))
     )
+
+
+def test_an_answer_that_is_not_as_described_is_noticed() -> None:
+    """The check that all engine tests' answers go through says no: a type, a field, a status, a route."""
+    good = ("POST", "/containers/create", 201, {"Id": "x", "Warnings": []})
+    assert problem_with(*good) is None
+    assert problem_with("GET", "/containers/{name}/json", 404, {"message": "no"}) is None
+    for wrong in (
+        (*good[:3], {"Id": 1, "Warnings": []}),
+        (*good[:3], {"Id": "x", "Warnings": [], "More": 1}),
+        (*good[:3], {"Warnings": []}),
+        (*good[:2], 200, good[3]),
+        ("GET", "/nonsense", 200, {}),
+        ("GET", "/containers/{name}/json", 404, {"Message": "no"}),
+    ):
+        assert problem_with(*wrong) is not None, wrong
+
+
+@pytest.mark.root
+def test_what_docker_s_own_client_was_answered_has_been_looked_at(daemon: Daemon) -> None:
+    """Documents, streams of them and errors, whoever asked."""
+    daemon.ok("run", "--rm", "--network", "none", "tiny", "true")
+    daemon.docker("inspect", "nothing")
+    daemon.contract.check()
+    seen = {tuple(json.loads(line)[:3]) for line in daemon.contract.seen}
+    assert {
+        ("POST", "/containers/create", 201),
+        ("POST", "/containers/{name}/wait", 200),
+        ("GET", "/containers/{name}/json", 404),
+        ("POST", "/images/create", 200),
+    } <= seen
 
 
 READ = r"""(?:query\.get(?:all)?\(|query\[|boolean\(request, |number\(request, |moment\(request, )"([\w-]+)\""""
