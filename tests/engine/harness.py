@@ -26,8 +26,10 @@ PATIENCE = float(os.environ.get("MINIDOCK_TEST_PATIENCE", "30"))
 """Seconds after which something that should happen will not happen; an emulated machine needs more."""
 BRIDGE = "minidocktest0"
 MARK = "MINIDOCK_TEST_ROOT"
-RECORDED = Path(__file__).with_name("recorded.py")
-"""minidockd, and what it answers is written down."""
+MINIDOCKD = (
+    [str(Path(__file__).with_name("recorded.py"))] if "pytest" in sys.modules else ["-m", "minidock.daemon.main"]
+)
+"""In tests it writes down what it answers; a benchmark has it as it is."""
 
 
 class Daemon:
@@ -73,7 +75,7 @@ class Daemon:
             notify.bind(str(notify_path))
             notify.settimeout(0.1)
             self.process = subprocess.Popen(
-                [*self.inside(), sys.executable, str(RECORDED), *self.arguments()],
+                [*self.inside(), sys.executable, *MINIDOCKD, *self.arguments()],
                 stdout=log,
                 stderr=log,
                 env=self.environment | {"NOTIFY_SOCKET": str(notify_path)},

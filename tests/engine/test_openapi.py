@@ -58,15 +58,16 @@ def test_an_answer_that_is_not_as_described_is_noticed() -> None:
     good = ("POST", "/containers/create", 201, {"Id": "x", "Warnings": []})
     assert problem_with(*good) is None
     assert problem_with("GET", "/containers/{name}/json", 404, {"message": "no"}) is None
-    for wrong in (
+    wrong: list[tuple[str, str, int, object]] = [
         (*good[:3], {"Id": 1, "Warnings": []}),
         (*good[:3], {"Id": "x", "Warnings": [], "More": 1}),
         (*good[:3], {"Warnings": []}),
         (*good[:2], 200, good[3]),
         ("GET", "/nonsense", 200, {}),
         ("GET", "/containers/{name}/json", 404, {"Message": "no"}),
-    ):
-        assert problem_with(*wrong) is not None, wrong
+    ]
+    for answer in wrong:
+        assert problem_with(*answer) is not None, answer
 
 
 @pytest.mark.root
