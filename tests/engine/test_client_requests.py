@@ -286,6 +286,7 @@ NOT_HERE = {
         "explain",
         "kernel-memory",
         "label-file",
+        "step",
     ),
     *(
         "pull",

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -200,6 +201,30 @@ def test_explain_tells_the_story(daemon: Daemon) -> None:
     assert "pivot_root(2)" in done.stderr and "Execute echo hi" in done.stderr
     document = minidock(daemon, "run", "--rm", "--explain=json", "tiny", "true").stderr
     assert all(json.loads(line) for line in document.splitlines())
+
+
+@pytest.mark.parametrize("tty", [[], ["-t"]])
+def test_a_walk_through_the_story(daemon: Daemon, tty: list[str]) -> None:
+    """``--step`` waits for Enter before each step; the program's output comes after the last; q is the rest at once."""
+    command = [*MINIDOCK, "run", "--rm", *tty, "--step", "tiny", "echo", "hi there"]
+    terminal = Terminal(command, daemon.environment)
+    terminal.expect(r"steps, .*\n")
+    for number in range(1, 4):
+        time.sleep(0.2)
+        assert not re.search(r"\d  (runtime|child)  ", terminal.seen), "it does not wait for Enter"
+        terminal.type("\r")
+        terminal.expect(rf" {number}  (runtime|child)  ")
+    terminal.type("q\r")
+    terminal.expect(r"(?s) 4  .*Execute echo.*\nhi there")
+    assert terminal.wait() == 0
+    terminal.close()
+
+
+def test_a_walk_needs_somebody_who_walks(daemon: Daemon) -> None:
+    """Without a terminal there is nobody to press a key."""
+    done = minidock(daemon, "run", "--step", "tiny", "true")
+    assert (done.returncode, done.stdout) == (125, "") and "standard input is not a terminal" in done.stderr
+    assert daemon.ok("ps", "-aq") == ""
 
 
 def test_a_container_s_id_is_printed_and_kept(daemon: Daemon, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from minidock.client import terminal
+from minidock.client import terminal, walking
 from minidock.client.connection import Client, Hijacked, Response, segment
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flags, table
@@ -37,6 +37,9 @@ def _exit_code(error: MinidockError) -> int:
 
 def _run(context: Context, flags: Flags, image: str, words: list[str]) -> int:
     body = request(flags, image, words)
+    if flags["step"]:
+        flags["explain"] = flags["explain"] or "compact"
+        walking.check(flags["explain"])
     if flags["detach"] and flags["attach"]:
         print("conflicting options: cannot specify both --attach and --detach", file=sys.stderr)
         return 1
@@ -117,12 +120,14 @@ def _start(client: Client, container: str, flags: Flags | None = None) -> None:
     """Start a container; with ``--explain``, print the steps that it took to standard error."""
     explain = flags and flags.get("explain")
     query = {"explain": explain, "colour": _colour()} if explain else None
-    story = client.request("POST", f"/containers/{segment(container)}/start", query).read()
-    if explain:
+    story = client.request("POST", f"/containers/{segment(container)}/start", query).read().decode()
+    if flags and explain:
         # The terminal may be raw already: then it needs the carriage return as well.
-        newline = b"\r\n" if flags and flags["tty"] else b"\n"
-        sys.stderr.buffer.write(story.replace(b"\n", newline))
-        sys.stderr.buffer.flush()
+        newline = "\r\n" if flags["tty"] else "\n"
+        if flags.get("step"):
+            walking.walk(story, newline)
+        else:
+            print(story.replace("\n", newline), end="", file=sys.stderr, flush=True)
 
 
 def _colour() -> int:
@@ -238,6 +243,7 @@ RUN = Command(
             {_DETACH_KEYS}
             --sig-proxy   Proxy received signals to the process (default true)
             --pull string   Pull image before running ("always", "missing", "never") (default "missing")
+            --step        Wait for Enter between the steps that --explain shows
         """,
         *FLAGS,
     ),

@@ -1,0 +1,49 @@
+"""``--step``: the story of a start, step by step, as fast as whoever shows it to a class presses Enter."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from itertools import pairwise
+
+from minidock.client import terminal
+from minidock.errors import InvalidInput
+
+# A step begins with its number and who took it; a heading that stands before it goes with it.
+_STEP = re.compile(r"^(?:\n.*\n\n)? *\d+  (?:runtime|child|daemon)  ", re.MULTILINE)
+
+
+def check(form: str | None) -> None:
+    """Raises InvalidInput where nobody can press a key, and for a form that is for programs."""
+    if form == "json":
+        raise InvalidInput("--step walks through a story for people: --explain=compact or full")
+    if not terminal.is_terminal(terminal.STDIN):
+        raise InvalidInput("--step waits for Enter, and standard input is not a terminal")
+
+
+def steps(story: str) -> list[str]:
+    """The story in pieces: what stands before the first step, then a step each."""
+    begins = [match.start() for match in _STEP.finditer(story)]
+    return [story[start:end] for start, end in pairwise([0, *begins, len(story)]) if start < end]
+
+
+def walk(story: str, newline: str) -> None:
+    """Print it to standard error, waiting for Enter before each step; ``q`` prints the rest at once.
+
+    The terminal may be raw: then a key is one byte, Enter is a carriage return, and ^C must be looked for.
+    Raises KeyboardInterrupt.
+    """
+    waits = True
+    for number, step in enumerate(steps(story)):
+        if number and waits:
+            waits = _key() != b"q"
+        sys.stderr.write(step.replace("\n", newline))
+        sys.stderr.flush()
+
+
+def _key() -> bytes:
+    key = os.read(terminal.STDIN, 1)
+    if key == b"\x03":
+        raise KeyboardInterrupt
+    return key or b"q"
