@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import posixpath
 import re
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from minidock.errors import InvalidInput
+from minidock.patterns import Pattern
 
 FILE_NAME = ".dockerignore"
 _WILD = re.compile(r"[*?\[\\]")
@@ -70,7 +70,7 @@ class _Pattern:
     text: str
     exception: bool
     kind: str
-    regex: re.Pattern[str]
+    regex: Pattern
 
     def matches(self, path: str) -> bool:
         """Does it match this very path?"""
@@ -81,7 +81,7 @@ class _Pattern:
         if self.kind == "suffix":
             suffix = self.text[2:]
             return path.endswith(suffix) or (suffix.startswith("/") and path == suffix[1:])
-        return self.regex.match(path) is not None
+        return self.regex.matches(path)
 
     def may_lie_below(self, directory: str) -> bool:
         """Could a path below ``directory`` match?"""
@@ -99,17 +99,12 @@ def _compile(pattern: str) -> _Pattern:
     if not text:
         raise InvalidInput(f'illegal exclusion pattern: "{pattern}"')
     kind, expression = _translate(text)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # "[[" will mean something else one day
-            return _Pattern(text, exception, kind, re.compile(expression, re.DOTALL))
-    except re.error:
-        raise InvalidInput(f"syntax error in pattern: {pattern}") from None
+    return _Pattern(text, exception, kind, Pattern(expression))
 
 
 def _translate(text: str) -> tuple[str, str]:
     """A pattern's kind and regular expression."""
-    kind, expression, position = "exact", "", 0
+    kind, expression, position = "exact", "(?s)", 0
     while position < len(text):
         first, start = text[position], position
         position += 1
@@ -133,7 +128,7 @@ def _translate(text: str) -> tuple[str, str]:
             kind = "regex"
         else:
             expression += f"\\{first}" if first in ".+()|{}$" else first
-    return kind, expression + r"\Z"
+    return kind, expression
 
 
 def _clean(path: str) -> str:

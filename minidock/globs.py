@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 from minidock.errors import InvalidInput
+from minidock.patterns import Pattern
 
 _PARTS = re.compile(r"\*|\?|\[\^?(?:\\.|[^\]\\])+\]|\\.|[^\[\\]")
 
@@ -15,8 +16,7 @@ def compiled(pattern: str) -> Callable[[str], bool]:
     parts = _PARTS.findall(pattern)
     if "".join(parts) != pattern:
         raise InvalidInput(f"syntax error in pattern: {pattern}")
-    found = re.compile("".join(map(_translated, parts))).fullmatch
-    return lambda name: found(name) is not None
+    return Pattern("".join(map(_translated, parts))).matches
 
 
 def _translated(part: str) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from minidock.build.syntax import Heredoc
 from minidock.errors import InvalidInput
 
-_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
+_DIRECTIVE = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+)")
 _HEREDOC = re.compile(r"(\d*)<<(-?)([^<]*)")
 
 

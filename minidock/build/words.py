@@ -23,6 +23,7 @@ import re
 from collections.abc import Mapping
 
 from minidock.errors import InvalidInput
+from minidock.patterns import Pattern
 
 _SPECIAL = "@*#?-$!0"
 
@@ -208,25 +209,25 @@ class _Lexer:
         self._at += every
         pattern = self._until("/", keep_escapes=True)[0]
         word = self._word(keep_escapes=True)
-        return _regex(pattern).sub(lambda _: word, value, count=0 if every else 1) if pattern else value
+        return _regex(_parts(pattern)).replaced(value, word, 0 if every else 1) if pattern else value
 
 
 def _trimmed(value: str, kind: str, pattern: str) -> str:
-    """``value`` without the beginning (``#``) or the end (``%``) that ``pattern`` matches."""
+    """``value`` without the beginning (``#``) or the end (``%``) that ``pattern`` matches; doubled, the longest."""
     longest = pattern.startswith(kind)
-    regex = _regex(pattern[1:] if longest else pattern)
-    cuts = range(len(value) + 1)
-    # The shortest beginning is the first cut, the shortest end the last.
-    for cut in cuts if longest == (kind == "%") else reversed(cuts):
-        if kind == "#" and regex.fullmatch(value, 0, cut):
-            return value[cut:]
-        if kind == "%" and regex.fullmatch(value, cut):
-            return value[:cut]
-    return value
+    parts = _parts(pattern[1:] if longest else pattern)
+    many = ".*" if longest else ".*?"
+    if kind == "#":
+        return value[_regex(parts, many).beginning(value) or 0 :]
+    # An end is the beginning of what is read backwards.
+    return value[: len(value) - (_regex(parts[::-1], many).beginning(value[::-1]) or 0)]
 
 
-def _regex(pattern: str) -> re.Pattern[str]:
-    """A shell pattern as a regular expression. (``[`` means itself.)"""
-    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
-    meaning = {"*": ".*", "?": "."}
-    return re.compile("".join(meaning.get(part, re.escape(part[-1])) for part in parts), re.DOTALL)
+def _parts(pattern: str) -> list[str]:
+    """The characters of a shell pattern, each with the backslash before it. (``[`` means itself.)"""
+    return re.findall(r"\\.|.", pattern, re.DOTALL)
+
+
+def _regex(parts: list[str], many: str = ".*") -> Pattern:
+    meaning = {"*": many, "?": "."}
+    return Pattern("(?s)" + "".join(meaning.get(part, re.escape(part[-1])) for part in parts))

@@ -19,6 +19,7 @@ from minidock.containers.wire import LogOptions
 from minidock.daemon.records import Record
 from minidock.errors import InvalidInput, NotImplementedYet
 from minidock.messages import LogConfig
+from minidock.patterns import Pattern
 
 ALL = ("json-file", "local", "none")
 ELSEWHERE = ("syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "etwlogs", "gcplogs", "logentries")
@@ -101,8 +102,9 @@ def _attributes(record: Record) -> dict[str, str]:
     variables = dict(entry.partition("=")[::2] for entry in record.config.env or [])
     found: dict[str, str] = {}
     for option, values in (("labels", record.config.labels or {}), ("env", variables)):
-        names, pattern = said.get(option, "").split(","), said.get(f"{option}-regex", "")
-        found |= {key: value for key, value in values.items() if key in names or (pattern and re.search(pattern, key))}
+        names, expression = said.get(option, "").split(","), said.get(f"{option}-regex", "")
+        wanted = Pattern(expression).occurs_in if expression else names.__contains__
+        found |= {key: value for key, value in values.items() if key in names or wanted(key)}
     if tag := said.get("tag"):
         image = record.image_id.partition(":")[2]
         known = (record.id[:12], record.id, record.name, record.image, image[:12], record.image_id, "minidock")

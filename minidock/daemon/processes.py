@@ -21,7 +21,7 @@ async def top(record: Record, arguments: str) -> Top:
     A host without ps (a small image of a VM has none) gets the columns of ``ps -ef`` from us.
     """
     members = await asyncio.to_thread(cgroups.at(spec.cgroups_path(record)).processes)
-    if found := re.search(r"\s+(\S*)=\s*(PID\S*)", arguments):
+    if found := re.search(r"\s(\S*)=\s*(PID\S*)", arguments):
         raise InvalidInput(f'specifying "{found[0].strip()}" is not allowed')
     try:
         process = await asyncio.create_subprocess_exec(

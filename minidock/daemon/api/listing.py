@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 
 from aiohttp import web
@@ -14,6 +13,7 @@ from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.daemon.networking import endpoints
 from minidock.errors import InvalidInput
+from minidock.patterns import Pattern
 
 FILTERS = (
     *("id", "name", "label", "status", "exited", "ancestor", "before", "since", "network", "volume"),
@@ -94,8 +94,8 @@ def _matches(engine: Engine, container: Container, wanted: parameters.Filters) -
 def _fits(pattern: str, text: str) -> bool:
     """What is no regular expression fits nothing, as with Docker."""
     try:
-        return re.search(pattern, text) is not None
-    except re.error:
+        return Pattern(pattern).occurs_in(text)
+    except InvalidInput:
         return False
 
 

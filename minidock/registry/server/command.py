@@ -14,6 +14,7 @@ import signal
 import ssl
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from aiohttp import web
 from yarl import URL
@@ -35,8 +36,8 @@ COLLECT_EVERY = 3600.0
 
 def main() -> None:
     """The command. Errors are one line on stderr and exit code 1."""
-    arguments = _parser().parse_args()
     try:
+        arguments = _parser().parse_args()
         arguments.run(arguments)
     except (MinidockError, OSError) as error:
         sys.exit(f"minidock-registry: {error}")
@@ -44,10 +45,15 @@ def main() -> None:
         sys.exit(130)
 
 
+class _Parser(argparse.ArgumentParser):
+    """A wrong flag gets one line, not the list of all that there are."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"minidock-registry: {message} (see '{self.prog} --help')\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="minidock-registry", description="A registry of your own.", allow_abbrev=False
-    )
+    parser = _Parser(prog="minidock-registry", description="A registry of your own.", allow_abbrev=False)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve a registry", allow_abbrev=False)
     serve.set_defaults(run=lambda arguments: asyncio.run(_serve(arguments)))
@@ -65,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-upload", type=parse_size, default=0, metavar="SIZE", help="the largest blob that is taken, like 10g")
     add("--proxy", metavar="URL", help="be a cache of this registry (a mirror)")
     add("--proxy-user", default="", metavar="NAME", help="who we are there; the password is in $PROXY_PASSWORD")
-    collect = commands.add_parser("gc", help="remove what nothing needs, also while the registry runs")
+    what = "remove what nothing needs, also while the registry runs"
+    collect = commands.add_parser("gc", help=what, allow_abbrev=False)
     collect.set_defaults(run=_collect)
     _common(collect)
     hour = parse_duration("1h")
