@@ -51,9 +51,9 @@ def _imports(definition: ast.stmt, module: ast.Module, name: str) -> str:
             if names:
                 lines.append(ast.unparse(ast.ImportFrom(node.module, names, node.level)))
         elif isinstance(node, ast.Import):
-            lines += [
-                ast.unparse(ast.Import([alias])) for alias in node.names if (alias.asname or alias.name) in wanted
-            ]
+            # import dns.rrset gives a meaning to dns
+            named = [alias for alias in node.names if (alias.asname or alias.name.partition(".")[0]) in wanted]
+            lines += [ast.unparse(ast.Import([alias])) for alias in named]
     own = sorted({each for node in module.body for each in _defines(node)} & wanted - {getattr(definition, "name", "")})
     if own:
         lines.append(f"from {name} import {', '.join(own)}")

@@ -14,7 +14,7 @@ def requested(published: list[str], exposed: list[str]) -> tuple[dict[str, Any],
     """``ExposedPorts`` and ``PortBindings``. Raises InvalidInput."""
     bindings: dict[str, list[dict[str, str]]] = {}
     for text in published:
-        for port, binding in _published(_short(text) if "=" in text else text):
+        for port, binding in parse_publish(_short(text) if "=" in text else text):
             bindings.setdefault(port, []).append(binding)
     ports: dict[str, Any] = {port: {} for port in bindings}
     for text in exposed:
@@ -33,7 +33,7 @@ def _short(text: str) -> str:
     return f"{fields.get('published', '')}:{fields.get('target', '')}/{fields['protocol']}"
 
 
-def _published(text: str) -> list[tuple[str, dict[str, str]]]:
+def parse_publish(text: str) -> list[tuple[str, dict[str, str]]]:
     """``127.0.0.1:8000-8001:80-81/udp``: each of the container's ports, and where on the host it shall be."""
     rest, slash, protocol = text.partition("/")
     protocol = protocol.lower() if slash else "tcp"

@@ -56,12 +56,8 @@ class Pool:
 
     def lowest_free(self, taken: Iterable[Address]) -> Address | None:
         """The lowest address that nobody has. None when all are taken."""
-        candidate, last = self._first_and_last
-        for address in sorted({int(address) for address in (*taken, *self.reserved, self.gateway.ip)}):
-            if address > candidate:
-                break
-            candidate = max(candidate, address + 1)
-        return type(self.gateway.ip)(candidate) if candidate <= last else None
+        found = first_free(*self._first_and_last, map(int, (*taken, *self.reserved, self.gateway.ip)))
+        return None if found is None else type(self.gateway.ip)(found)
 
     def check(self, address: Address, taken: Iterable[Address]) -> None:
         """May this very address be given? It need not be in the part. Raises InvalidInput, Forbidden."""
@@ -69,6 +65,16 @@ class Pool:
             raise InvalidInput(f"Invalid address {address}: It does not belong to any of this network's subnets")
         if address == self.gateway.ip or address in self.reserved or address in taken:
             raise Forbidden("Address already in use")
+
+
+def first_free(first: int, last: int, taken: Iterable[int]) -> int | None:
+    """The lowest number from ``first`` to ``last`` that is not among the ``taken``, in any order; None when all are."""
+    candidate = first
+    for number in sorted(set(taken)):
+        if number > candidate:
+            break
+        candidate = max(candidate, number + 1)
+    return candidate if candidate <= last else None
 
 
 def pool_of(asked: IpamPool) -> Pool:

@@ -136,27 +136,16 @@ class NameServer:
         question = query.question[0]
         records = None
         if question.rdclass == dns.rdataclass.IN:
-            records = self._pointer(question) if question.rdtype == dns.rdatatype.PTR else self._addresses(question)
+            if question.rdtype == dns.rdatatype.PTR:
+                records = self._pointer(question)
+            else:
+                records = address_records(question, self._knowledge.lookup)
         if records is None:
             return None
         response = _response(query)
         response.flags |= dns.flags.AA
         response.answer = records
         return response
-
-    def _addresses(self, question: dns.rrset.RRset) -> list[dns.rrset.RRset] | None:
-        found = self._knowledge.lookup(question.name.to_text(omit_final_dot=True).lower())
-        if found is None:
-            return None
-        kinds = {dns.rdatatype.A: [4], dns.rdatatype.AAAA: [6], dns.rdatatype.ANY: [4, 6]}
-        records = []
-        # Several may have this name: dnspython writes their addresses in another order each time.
-        for version in kinds.get(question.rdtype, []):
-            own = [str(address) for address in found if address.version == version]
-            kind = "A" if version == 4 else "AAAA"
-            if own:
-                records.append(dns.rrset.from_text(question.name, TTL, "IN", kind, *own))
-        return records  # an own name without such an address is an answer too: an empty one
 
     def _pointer(self, question: dns.rrset.RRset) -> list[dns.rrset.RRset] | None:
         try:
@@ -180,6 +169,27 @@ class NameServer:
         response = _response(query)
         response.set_rcode(dns.rcode.SERVFAIL if servers else dns.rcode.NXDOMAIN)
         return response.to_wire()
+
+
+def address_records(
+    question: dns.rrset.RRset, lookup: Callable[[str], list[Address] | None]
+) -> list[dns.rrset.RRset] | None:
+    """The answer to a question for addresses: records that live for TTL seconds; None when the name is nobody's.
+
+    ``lookup`` knows names in lower case, without a final dot.
+    """
+    found = lookup(question.name.to_text(omit_final_dot=True).lower())
+    if found is None:
+        return None
+    kinds = {dns.rdatatype.A: [4], dns.rdatatype.AAAA: [6], dns.rdatatype.ANY: [4, 6]}
+    records = []
+    # Several may have this name: dnspython writes their addresses in another order each time.
+    for version in kinds.get(question.rdtype, []):
+        own = [str(address) for address in found if address.version == version]
+        kind = "A" if version == 4 else "AAAA"
+        if own:
+            records.append(dns.rrset.from_text(question.name, TTL, "IN", kind, *own))
+    return records  # an own name without such an address is an answer too: an empty one
 
 
 def _response(query: dns.message.Message) -> dns.message.Message:

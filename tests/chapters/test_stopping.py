@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -67,6 +68,8 @@ def test_a_container_that_runs(chapter: Chapter, number: signal.Signals, directo
     assert list(directory.iterdir()) == []
     assert str(directory) not in Path("/proc/self/mountinfo").read_text()
     assert not cgroups.at(cgroup_path("", f"chapter-{process.pid}")).exists
+    assert [link for _, link in socket.if_nameindex() if str(process.pid) in link] == []
+    assert str(process.pid) not in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
 
 
 def test_what_nobody_had_noted(directory: Path, foster_parent: None) -> None:

@@ -1,0 +1,7 @@
+from minidock.errors import NotFound
+def choose(pools, in_use, version=4):
+    for base, size in pools:
+        for one in base.subnets(new_prefix=size):
+            if not any(one.overlaps(other) for other in in_use):
+                return one
+    raise NotFound("none")

@@ -1,0 +1,6 @@
+def choose(pools, in_use, version=4):
+    for base, size in pools:
+        if base.version == version:
+            for one in base.subnets(new_prefix=size):
+                if not any(one.overlaps(other) for other in in_use):
+                    return one

@@ -1,0 +1,3 @@
+def first_free(first, last, taken):
+    number = first + len(set(taken))
+    return number if number <= last else None
