@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from minidock.build import copying, fetching, settings, words
 from minidock.build.copying import Order
 from minidock.build.lines import heredoc_name
-from minidock.build.sources import Item, Source
+from minidock.build.sources import Item, Source, content_digest
 from minidock.build.state import beginning
 from minidock.build.syntax import Add, Copy
 from minidock.build.workshop import in_thread
@@ -124,16 +124,14 @@ class CopyStep:
         return [dataclasses.replace(item, name=posixpath.relpath(item.name, start)) for item in found]
 
     def _destination(self) -> str:
-        """From the root, with a slash at its end if it is written as a directory. Raises InvalidInput."""
-        text = self._stage.expand(self._instruction.destination)
-        is_directory = text.endswith(("/", "/.")) or text == "."
-        if len(self._sources) > 1 and not is_directory:
+        """From the root; see :func:`minidock.build.settings.destination`. Raises InvalidInput."""
+        path = settings.destination(self._stage.expand(self._instruction.destination), self._stage.state.config)
+        if len(self._sources) > 1 and not path.endswith("/"):
             raise InvalidInput(
                 f"When using {self._instruction.keyword} with more than one source file, "
                 "the destination must be a directory and end with a /"
             )
-        path = settings.absolute(text, self._stage.state.config)
-        return f"{path}/" if is_directory and path != "/" else path
+        return path
 
     def _owner(self, who: str) -> copying.Owner | None:
         if not who:
@@ -143,5 +141,5 @@ class CopyStep:
 
     def _summary(self, items: Sequence[Item]) -> str:
         """``file:…``, ``dir:…`` or ``multi:…`` and a digest: how the classic builder tells of what was copied."""
-        found = [f"{'dir' if item.is_directory else 'file'}:{item.digest(self._exclude)}" for item in items]
+        found = [f"{'dir' if item.is_directory else 'file'}:{content_digest(item, self._exclude)}" for item in items]
         return found[0] if len(found) == 1 else f"multi:{hashlib.sha256(' '.join(found).encode()).hexdigest()}"

@@ -15,8 +15,9 @@ from minidock.build import copying, mounts, settings
 from minidock.build.copying import Order
 from minidock.build.lines import heredoc_name
 from minidock.build.mounts import Bound, RunMount
-from minidock.build.sources import Item, Source
+from minidock.build.sources import Item, Source, content_digest
 from minidock.build.stages import PROXIES
+from minidock.build.state import step_key
 from minidock.build.syntax import Command, Run
 from minidock.build.workshop import Program, in_thread
 from minidock.errors import BuildStepFailed, InvalidInput, NotFound, NotImplementedYet
@@ -49,7 +50,7 @@ class RunStep:
         told, origins = self._told(), [await self._origin(mount) for mount in self._mounts]
         bound = await in_thread(self._digests, origins)
         options = [f"{mount}" for mount in self._mounts]
-        key = stage.state.key_after(told, self._network, self._script, *options, *bound)
+        key = step_key(stage.state.key, told, self._network, self._script, *options, *bound)
         record = await in_thread(stage.find, key, told)
         if record is not None:
             stage.hit(record, self._config)
@@ -120,7 +121,7 @@ class RunStep:
         for mount, origin in zip(self._mounts, origins, strict=True):
             if mount.kind == "bind":
                 with self._stage.source(origin) as tree:
-                    found.append(_item(tree, mount).digest())
+                    found.append(content_digest(_item(tree, mount)))
         return found
 
     async def _bind(

@@ -79,8 +79,12 @@ def _change(instruction: Instruction, config: ContainerDefaults, expand: Expand)
 
 def with_variables(env: Sequence[str], added: Sequence[str]) -> list[str]:
     """``env`` with some entries ``name=value`` more; one that was there before is replaced at its place."""
-    values = dict(entry.partition("=")[::2] for entry in [*env, *added])
-    return [f"{name}={value}" for name, value in values.items()]
+    return [f"{name}={value}" for name, value in variables([*env, *added]).items()]
+
+
+def variables(env: Sequence[str]) -> dict[str, str]:
+    """Entries ``name=value`` as a dict; of two with one name the later one counts."""
+    return dict(entry.partition("=")[::2] for entry in env)
 
 
 def absolute(path: str, config: ContainerDefaults) -> str:
@@ -89,6 +93,12 @@ def absolute(path: str, config: ContainerDefaults) -> str:
         raise InvalidInput("cannot normalize nothing")
     clean = posixpath.normpath(posixpath.join("/", config.working_dir, path))
     return clean[1:] if clean.startswith("//") else clean
+
+
+def destination(path: str, config: ContainerDefaults) -> str:
+    """The same of where files are copied to: a slash at its end says that it is written as a directory."""
+    is_directory = path.endswith(("/", "/.")) or path == "."
+    return absolute(path, config).rstrip("/") + "/" if is_directory else absolute(path, config)
 
 
 def command_line(command: Command, config: ContainerDefaults) -> list[str]:

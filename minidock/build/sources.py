@@ -66,13 +66,14 @@ class Item:
         finally:
             os.close(root)
 
-    def digest(self, exclude: Ignore | None = None) -> str:
-        """Hex digits that change when anything but a time does."""
-        found = hashlib.sha256()
-        if self.is_directory:
-            found.update(b"%o" % stat.S_IMODE(self.path.stat().st_mode))
-        self.write(_Timeless(Writer(found.update)), exclude)
-        return found.hexdigest()
+
+def content_digest(item: Item, exclude: Ignore | None = None) -> str:
+    """64 hex digits that change when anything but a time does."""
+    found = hashlib.sha256()
+    if item.is_directory:
+        found.update(b"%o" % stat.S_IMODE(item.path.stat().st_mode))
+    item.write(_Timeless(Writer(found.update)), exclude)
+    return found.hexdigest()
 
 
 @dataclass(frozen=True)

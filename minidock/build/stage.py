@@ -20,7 +20,7 @@ from minidock.build.parser import parse_trigger
 from minidock.build.run_step import RunStep
 from minidock.build.sources import Source
 from minidock.build.stages import Stage
-from minidock.build.state import State, beginning
+from minidock.build.state import State, beginning, step_key
 from minidock.build.workshop import in_thread
 from minidock.images import Image, Layer
 from minidock.messages import BuildEvent
@@ -140,7 +140,7 @@ class StageBuild:
     @property
     def variables(self) -> dict[str, str]:
         """What a word may name: ENV wins over ARG."""
-        return self.arguments | dict(entry.partition("=")[::2] for entry in self.state.config.env)
+        return self.arguments | settings.variables(self.state.config.env)
 
     @property
     def escape(self) -> str:
@@ -168,7 +168,7 @@ class StageBuild:
 
     def keep(self, config: ContainerDefaults, told: str, make: Make = lambda: None, parts: Sequence[str] = ()) -> None:
         """Go on by one step: from the cache, or by making its layer. Blocks."""
-        key = self.state.key_after(told, *parts)
+        key = step_key(self.state.key, told, *parts)
         record = self.find(key, told)
         if record is not None:
             self.hit(record, config)

@@ -9,7 +9,7 @@ Source: https://docs.docker.com/reference/dockerfile/#understand-how-arg-and-fro
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from minidock.build import words
@@ -98,7 +98,7 @@ def plan(
     wanted = _target(names, len(stages), target)
     if labels:
         stages[wanted] = _with_labels(stages[wanted], labels)
-    needed = sorted(_needed(stages, names, wanted))
+    needed = sorted(needed_stages(stages, names, wanted))
     return Plan(tuple(stages[number] for number in needed), known, declarations, names, dockerfile.escape)
 
 
@@ -160,7 +160,8 @@ def _target(names: Mapping[str, int], count: int, target: str) -> int:
     return number
 
 
-def _needed(stages: list[Stage], names: Mapping[str, int], wanted: int) -> set[int]:
+def needed_stages(stages: Sequence[Stage], names: Mapping[str, int], wanted: int) -> set[int]:
+    """The numbers of the stages that number ``wanted`` is built from, its own too. ``names`` are the stages' names."""
     needed, pending = set(), [wanted]
     while pending:
         number = pending.pop()

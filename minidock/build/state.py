@@ -48,10 +48,6 @@ class State:
         """The image's id, if this were the last step."""
         return digests.of(encode(self.document))
 
-    def key_after(self, *parts: str) -> str:
-        """The key of a step after this one, which ``parts`` describe fully."""
-        return hashlib.sha256(msgspec.json.encode([self.key, *parts])).hexdigest()
-
     def after(self, key: str, layer: Layer | None, config: ContainerDefaults, told: str, created: str) -> State:
         """The state one step later. ``told`` and ``created`` are for the history."""
         line = History(created=created, created_by=told, empty_layer=layer is None)
@@ -90,6 +86,11 @@ class State:
         manifest = Manifest(schema_version=2, config=descriptor, layers=[layer.descriptor for layer in self.layers])
         plain = Descriptor(media_type=OCI_MANIFEST, digest=descriptor.digest, size=0)
         return Image(descriptor.digest, plain, plain, manifest, self.document, (), 0, 0)
+
+
+def step_key(parent: str, *parts: str) -> str:
+    """The key of a step that ``parts`` describe fully, after the step whose key is ``parent``: 64 hex digits."""
+    return hashlib.sha256(msgspec.json.encode([parent, *parts])).hexdigest()
 
 
 def beginning(image: Image | None, platform: Platform, epoch: int | None) -> State:
