@@ -259,24 +259,6 @@ def test_input_is_passed_on_from_before_the_start(daemon: Daemon) -> None:
     assert b"early" in frames and b"late" in frames
 
 
-def test_clients_that_go_away_leave_nothing_open(daemon: Daemon) -> None:
-    """A hundred aborted attaches and log readers: the daemon's file descriptors return to what they were."""
-    container = create(daemon, Cmd=["sh", "-c", "echo here; exec sleep 1000"])
-    daemon.json("POST", f"/containers/{container}/start")
-
-    def descriptors() -> int:
-        return int(daemon.json("GET", "/info")["NFd"])
-
-    before = descriptors()
-    for number in range(100):
-        what = "POST", "attach?stream=1&stdout=1&logs=1" if number % 2 else "logs?follow=1&stdout=1"
-        method, path = ("POST", what[1]) if number % 2 else ("GET", what[1])
-        with daemon.connection() as connection:
-            connection.sendall(f"{method} /containers/{container}/{path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            connection.recv(10)
-    wait_for(lambda: descriptors() <= before + 2, "descriptors to be closed")
-
-
 def test_events_tell_a_container_s_life(daemon: Daemon) -> None:
     """create, start, die, destroy: in order, with name, image and exit code."""
     container = create(daemon, "lively", Cmd=["sh", "-c", "exit 3"])
