@@ -301,5 +301,5 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     """Called by Sphinx."""
     app.connect("builder-inited", write_pages)
     app.connect("missing-reference", follow)
-    app.add_css_file("annotated.css")
+    app.add_css_file("book.css")
     return {"version": "1", "parallel_read_safe": True}
