@@ -473,7 +473,7 @@ EXERCISES = (
         law=law_address_records,
         hints=(
             "question.name.to_text(omit_final_dot=True) is the name, in the case in which it was asked.",
-            "dns.rrset.from_text(question.name, TTL, 'IN', 'A', *addresses) makes one; its type is dns.rdatatype.A.",
+            "dns.rrset.from_text(question.name, TTL, 'IN', 'A', *addresses); TTL is in minidock.networks.names.",
         ),
         wrong=(
             Wrong(
