@@ -20,6 +20,7 @@ import argparse
 import inspect
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -28,7 +29,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from chapters import doctor, show
-from chapters.course import Exercise, chapter, chapters, exercises
+from chapters.course import AS_ROOT, Exercise, chapter, chapters, exercises
 from chapters.grading import SECONDS, Verdict, grade
 from chapters.stopping import Stopped, clean_end
 from chapters.workbook import Workbook
@@ -49,6 +50,11 @@ def main(words: list[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
     except MinidockError as error:
         print(f"chapters: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"chapters: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     except Stopped as stopped:
         print(f"\nchapters: stopped by {stopped}", file=sys.stderr)
@@ -115,6 +121,8 @@ def _program(arguments: argparse.Namespace) -> int:
 
 def _demonstrate(arguments: argparse.Namespace, part: str) -> int:
     module = chapter(arguments.what).part(part)
+    if os.geteuid() != 0:
+        raise InvalidInput(f"this makes a container, and that needs root: {AS_ROOT} {shlex.join(sys.argv[1:])}")
     with clean_end():
         code: int = module.main(_after_dashes(arguments.arguments))
     return code
@@ -134,15 +142,19 @@ def _start(arguments: argparse.Namespace) -> int:
 
 def _check(arguments: argparse.Namespace) -> int:
     book = Workbook(arguments.dir)
+    found = []
+    passed = True
     with clean_end():
-        verdicts = [(one, _grade(book, one, arguments.seconds)) for one in _chosen(book, arguments.what)]
+        for one in _chosen(book, arguments.what):
+            verdict = _grade(book, one, arguments.seconds)
+            passed = passed and verdict.passed
+            if arguments.json:
+                found.append({"exercise": one.id, "name": one.name} | asdict(verdict))
+            else:
+                print(show.verdict(one, verdict), flush=True)
     if arguments.json:
-        found = [{"exercise": one.id, "name": one.name} | asdict(verdict) for one, verdict in verdicts]
         print(json.dumps(found, indent=1))
-    else:
-        for one, verdict in verdicts:
-            print(show.verdict(one, verdict))
-    return 0 if all(verdict.passed for _, verdict in verdicts) else 1
+    return 0 if passed else 1
 
 
 def _chosen(book: Workbook, what: str) -> list[Exercise]:
@@ -161,7 +173,9 @@ def _grade(book: Workbook, one: Exercise, seconds: float = SECONDS) -> Verdict:
 
 def _watch(arguments: argparse.Namespace) -> int:
     book = Workbook(arguments.dir)
-    chosen = _chosen(book, arguments.what)
+    chosen = [one for one in _chosen(book, arguments.what) if book.file(one).exists()]
+    if not chosen:
+        raise InvalidInput(f"nothing of it is started: python -m chapters start {arguments.what}")
     files = {book.file(one).name: one for one in chosen}
     print(f"watching {len(files)} files in {book.path}; ^C ends it")
     with clean_end(), Inotify() as inotify:
@@ -177,7 +191,7 @@ def _watch(arguments: argparse.Namespace) -> int:
 def _hint(arguments: argparse.Namespace) -> int:
     book = Workbook(arguments.dir)
     for one in exercises(arguments.what):
-        print(show.hint(one, book.progress(one)))
+        print(f"{one.id} {one.name}: {show.hint(one, book.progress(one))}")
         book.save()
     return 0
 

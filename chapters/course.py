@@ -15,6 +15,7 @@ signature and docstring are the stub, and one law holds for both: nothing is wri
 from __future__ import annotations
 
 import importlib
+import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,8 @@ from chapters.trial import Observation, Subject
 from minidock.errors import NotFound
 
 ROOT = Path(__file__).parent
+AS_ROOT = f"sudo -E {sys.executable} -m chapters"
+"""What to type in order to be root: sudo's own search path leads past a virtual environment."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from chapters.course import AS_ROOT
 from minidock.errors import MinidockError
 from minidock.kernel import cgroups, features, syscalls
 
@@ -31,7 +32,7 @@ def examine() -> list[Finding]:
     return [
         Finding("Linux", sys.platform == "linux", platform.release(), "cd vagrant && vagrant up"),
         Finding("Python", sys.version_info >= (3, 11), platform.python_version(), "3.11 or newer is needed"),
-        Finding("root", os.geteuid() == 0, f"uid {os.geteuid()}", "sudo -E python -m chapters …"),
+        Finding("root", os.geteuid() == 0, f"uid {os.geteuid()}", f"{AS_ROOT} …"),
         Finding("kernel", not missing, _names(missing) or "has what it needs", "; ".join(f.remedy for f in missing)),
         _cgroups(),
         _overlay(),

@@ -18,7 +18,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, NoReturn
 
-from chapters.course import ROOT, Exercise, exercises
+from chapters.course import AS_ROOT, ROOT, Exercise, exercises
 from chapters.trial import Broken, Observation, Subject, Unwritten
 
 SECONDS = 20
@@ -51,7 +51,11 @@ def grade(exercise: Exercise, file: Path, seconds: float = SECONDS) -> Verdict:
     if not file.exists():
         return Verdict("missing", why=f"there is no {file}", hint=f"python -m chapters start {exercise.id}")
     if exercise.needs_root and os.geteuid() != 0:
-        return Verdict("needs root", why="this exercise asks the kernel for what only root may do", hint="use sudo")
+        return Verdict(
+            "needs root",
+            why="this exercise asks the kernel for what only root may do",
+            hint=f"{AS_ROOT} check {exercise.id}",
+        )
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "verdict"
         command = [sys.executable, "-m", "chapters.grading", exercise.id, str(file), str(report), str(seconds)]

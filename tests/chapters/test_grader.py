@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from chapters.command import main
 from chapters.course import exercises
 from chapters.grading import grade
 from chapters.workbook import Workbook
@@ -53,7 +54,7 @@ def test_what_students_write(tmp_path: Path, source: str, status: str, said: str
     """Whatever the file holds, there is a verdict, in time, and it says what is the matter."""
     file = tmp_path / "answer.py"
     file.write_text(source)
-    verdict = grade(EXERCISE, file, seconds=1)
+    verdict = grade(EXERCISE, file, seconds=1 if status == "slow" else 20)
     assert (verdict.status, said in verdict.why) == (status, True), verdict
 
 
@@ -122,6 +123,21 @@ def test_words_that_cannot_be_meant(tmp_path: Path) -> None:
     assert course(tmp_path, "check", "77", code=2).startswith("chapters: there is no chapter 77; there are 1")
     assert course(tmp_path, "hint", "1.99", code=2).startswith("chapters: there is no exercise 1.99")
     assert course(tmp_path, "check", code=2).startswith("chapters: nothing is started")
+    assert course(tmp_path, "watch", "1", code=2) == "chapters: nothing of it is started: python -m chapters start 1\n"
+    (tmp_path / "ch02_namespaces").touch()
+    assert course(tmp_path, "start", "2", code=2).endswith("ch02_namespaces: File exists\n")
+
+
+def test_who_is_not_root_is_told_what_to_type(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The very command, so that it can be copied."""
+    words = ["run", "1", "--", "sh", "-c", "id -u"]
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    monkeypatch.setattr(sys, "argv", ["chapters", *words])
+    assert main(words) == 2
+    again = f"sudo -E {sys.executable} -m chapters run 1 -- sh -c 'id -u'"
+    assert capsys.readouterr().err == f"chapters: this makes a container, and that needs root: {again}\n"
 
 
 def test_a_reader_who_has_seen_enough(tmp_path: Path) -> None:
