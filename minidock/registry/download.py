@@ -139,14 +139,14 @@ class Download:
                     size = self.descriptor.size
                     raise CorruptContent(f"blob {self.descriptor.digest} goes on after its {size} bytes")
                 if writing is not None:
-                    await asyncio.wait([writing])
+                    await _ended(writing)
                     writing.result()
                     self.watch(ingest.offset)
                 writing = asyncio.get_running_loop().run_in_executor(self.executor, ingest.write, piece)
         finally:
-            # A thread cannot be cancelled: whatever happens, nobody touches the ingest before it is done.
+            # Whatever happens, nobody touches the ingest before the thread is done.
             if writing is not None:
-                await asyncio.wait([writing])
+                await _ended(writing)
                 writing.result()
 
     async def _thread(
@@ -155,13 +155,24 @@ class Download:
         """The result of a call in a thread. A task that is cancelled waits for it all the same, to ``undo`` it."""
         call = asyncio.get_running_loop().run_in_executor(self.executor, function, *arguments)
         try:
-            await asyncio.wait([call])
+            await _ended(call)
         except asyncio.CancelledError:
-            await asyncio.wait([call])
             if call.exception() is None:
                 undo(call.result())
             raise
         return call.result()
+
+
+async def _ended(call: asyncio.Future[T]) -> None:
+    """Wait for a thread. It cannot be cancelled, so a task that is (once or more often) waits too, and ends then."""
+    cancelled: asyncio.CancelledError | None = None
+    while not call.done():
+        try:
+            await asyncio.wait([call])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 async def _pieces(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from minidock.content.store import Content
+from minidock.content.store import Content, Ingest
 from minidock.errors import (
     CorruptContent,
     Forbidden,
@@ -23,6 +24,7 @@ from minidock.errors import (
 )
 from minidock.oci import image as media
 from minidock.oci import platform, reference
+from minidock.oci.image import Descriptor
 from minidock.registry.progress import Progress
 from minidock.registry.pull import Layer, Pulled, pull
 from minidock.registry.retry import Retry, Unavailable
@@ -634,6 +636,58 @@ async def test_a_cancelled_pull_lets_go(tmp_path: Path, registry: LyingRegistry,
         await task
     forever.set()
     assert not content.path(image.top).exists()
+
+
+class SlowDisk(Content):
+    """The last piece of one blob takes until ``go``. Nobody may close the file meanwhile."""
+
+    def __init__(self, root: Path, ingest: Path, slow: str) -> None:
+        super().__init__(root, ingest)
+        self.slow = slow
+        self.writing, self.go = threading.Event(), threading.Event()
+        self.closed_too_early = False
+
+    def ingest(self, descriptor: Descriptor) -> Ingest:
+        """The blob's, with that delay."""
+        ingest = super().ingest(descriptor)
+        if descriptor.digest == self.slow:
+            self._delay(ingest, descriptor.size)
+        return ingest
+
+    def _delay(self, ingest: Ingest, size: int) -> None:
+        write, close = ingest.write, ingest.close
+
+        def slowly(data: bytes) -> None:
+            if ingest.offset + len(data) == size:
+                self.writing.set()
+                self.go.wait(30)
+            write(data)
+            self.writing.clear()
+
+        def watched() -> None:
+            self.closed_too_early |= self.writing.is_set()
+            close()
+
+        ingest.write, ingest.close = slowly, watched  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_pull_cancelled_while_the_last_piece_is_written(
+    tmp_path: Path, registry: LyingRegistry, image: TestImage, times: int
+) -> None:
+    """A thread cannot be cancelled: the file is closed after its write, however often the task is cancelled."""
+    disk = SlowDisk(tmp_path / "images", tmp_path / "ingest", large_layer(image))
+    task = asyncio.create_task(pull(reference.parse(f"{registry.address}/x"), HOST, disk))
+    assert await asyncio.to_thread(disk.writing.wait, 30)
+    await asyncio.sleep(0.05)  # the end of the body is read meanwhile: now it waits for the thread alone
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    disk.go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not disk.closed_too_early
 
 
 async def test_at_most_three_blobs_at_a_time(puller: Puller) -> None:
