@@ -47,7 +47,7 @@ async def commit(engine: Engine, container: Container, wanted: Wanted) -> Image:
     config = configuration(container.record.config, wanted)
     paused = wanted.pause and container.record.state.status == "running"
     if paused:
-        await lifecycle.pause(engine, container)
+        await lifecycle.pause(engine, container, for_commit=True)
     try:
         # Under the lock nobody removes the files that are being read.
         async with container.lock:

@@ -313,7 +313,7 @@ async def kill(engine: Engine, container: Container, sent: str, within: int | No
             raise
     engine.tell(container, "kill", signal=str(number))
     if must_end:
-        await _thaw(container)
+        await thaw(container)
         await _see_the_end(engine, container, shim, exited, within if number != signal.SIGKILL else -1)
 
 
@@ -355,14 +355,18 @@ async def restart(engine: Engine, container: Container, seconds: int | None = No
     engine.tell(container, "restart")
 
 
-async def pause(engine: Engine, container: Container) -> None:
-    """Freeze every process. Raises Conflict."""
+async def pause(engine: Engine, container: Container, for_commit: bool = False) -> None:
+    """Freeze every process. ``for_commit``: should this daemon be killed, the next one thaws them. Raises Conflict."""
     async with container.lock:
         container.living_shim()
-        if container.record.state.status == "paused":
+        state = container.record.state
+        if state.status == "paused":
             raise Conflict(f"container {container.id} is already paused")
+        state.paused_for_commit = for_commit
+        if for_commit:
+            engine.records.save(container.record)  # before it stands still, or the next daemon would not know
         await asyncio.to_thread(cgroups.at(spec.cgroups_path(container.record)).freeze)
-        container.record.state.status = "paused"
+        state.status = "paused"
         engine.records.save(container.record)
     engine.tell(container, "pause")
 
@@ -372,15 +376,17 @@ async def unpause(engine: Engine, container: Container) -> None:
     async with container.lock:
         if container.record.state.status != "paused":
             raise Conflict(f"container {container.id} is not paused")
-        await _thaw(container)
+        await thaw(container)
         engine.records.save(container.record)
     engine.tell(container, "unpause")
 
 
-async def _thaw(container: Container) -> None:
-    if container.record.state.status == "paused":
+async def thaw(container: Container) -> None:
+    """Let every process go on, if they stand still. The lock is held; the record is not saved."""
+    state = container.record.state
+    if state.status == "paused" or state.paused_for_commit:
         await asyncio.to_thread(cgroups.at(spec.cgroups_path(container.record)).thaw)
-        container.record.state.status = "running"
+        state.status, state.paused_for_commit = "running", False
 
 
 def rename(engine: Engine, container: Container, name: str) -> None:

@@ -28,6 +28,8 @@ class State(msgspec.Struct, kw_only=True):
     """Where a container is in its life. Times are nanoseconds since 1970, 0 for never."""
 
     status: str = "created"
+    paused_for_commit: bool = False
+    """It stands still, or is about to, only as long as the commit takes."""
     pid: int = 0
     exit_code: int = 0
     error: str = ""

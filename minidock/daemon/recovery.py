@@ -2,7 +2,8 @@
 
 A daemon may be killed between any two statements. What it leaves is one of these, and each has one answer:
 
-- the record says *running*, the shim lives: connect to it, go on waiting for its end;
+- the record says *running*, the shim lives: connect to it, go on waiting for its end
+  (and let it go on, if it stands still for a commit that ended with the daemon; who paused it by hand wants it so);
 - the record says *running*, the shim is gone: ``exit.json`` tells how it ended (it was on the disk before anybody was
   told); without one, the machine went down, and the exit code is 255, as Docker's;
 - the record says *not running*, but a shim lives: the daemon died while it started this one. If the program runs, it
@@ -81,6 +82,9 @@ async def _recover(engine: Engine, container: Container) -> None:
         await _learn_end(engine, container)
         return
     record.state.pid = shim.init_pid
+    if record.state.paused_for_commit:
+        log.info("%s was paused for a commit that nobody finishes: it goes on", record.name)
+        await lifecycle.thaw(container)
     if not record.running:
         record.state.status, record.state.started_ns = "running", time.time_ns()
     engine.records.save(record)

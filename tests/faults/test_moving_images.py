@@ -126,15 +126,21 @@ def test_killed_while_it_pushes(daemon: Daemon, tmp_path: Path) -> None:
 
 
 def test_a_container_that_a_killed_commit_had_paused(daemon: Daemon) -> None:
-    """It stands still after the restart, says so, and goes on when it is told to."""
+    """It goes on after the restart; one that a user has paused still stands."""
     daemon.ok("run", "-d", "--name", "busy", "--network", "none", "tiny", "sh", "-c", f"{WRITE}; sleep 1000")
     bundle = daemon.root / "data/containers" / daemon.inspect("busy")["Id"]
     wait_for((bundle / "upper/small-100").exists, "its files")
+    daemon.ok("run", "-d", "--name", "asleep", "--network", "none", "tiny", "sleep", "1000")
+    daemon.ok("pause", "asleep")
     kill_when(daemon, growing(daemon, STAGES[0]), "commit", "busy")
-    assert daemon.inspect("busy")["State"]["Status"] == "paused"
-    daemon.ok("unpause", "busy")
+    assert daemon.inspect("busy")["State"]["Status"] == "running"
     daemon.ok("exec", "busy", "true")
-    daemon.ok("rm", "-f", "busy")
+    assert daemon.inspect("asleep")["State"]["Status"] == "paused"
+    daemon.ok("pause", "busy")
+    daemon.ok("commit", "busy")  # of what stands still already: it does not go on
+    assert daemon.inspect("busy")["State"]["Status"] == "paused"
+    daemon.ok("rm", "-f", "busy", "asleep")
+    daemon.ok("image", "prune", "-f")
 
 
 # ---------------------------------------------------------------------------------------------------- a full disk
