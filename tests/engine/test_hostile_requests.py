@@ -367,6 +367,26 @@ def test_slow_clients_keep_nobody_waiting_and_leave_nothing(watched: Watched) ->
     watched.check("slow clients")
 
 
+def test_a_client_that_has_said_everything_gets_its_answer(watched: Watched) -> None:
+    """Its direction is ended with the request (``nc -N``): the answer comes, and then the end."""
+    body = json.dumps({"Image": "tiny", "Cmd": ["true"]}).encode()
+    for raw, expected in (
+        (get("/_ping"), b"200 OK"),
+        (get("/containers/json?all=1").replace(b"Connection: close\r\n", b""), b"200 OK"),
+        (post("/containers/create?name=half", body), b"201 Created"),
+        (post("/containers/create", b"{"), b"400 Bad Request"),
+        (get("/events"), b""),  # as with Docker: a stream ends when its client does
+        (post("/containers/create", body)[:-5], b""),  # and a body that will never be whole
+        (post("/containers/half/stop", b"")[:-1], b""),
+    ):
+        with watched.daemon.connection() as connection:
+            connection.sendall(raw)
+            connection.shutdown(socket.SHUT_WR)
+            found = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert found.partition(b"\r\n")[0].removeprefix(b"HTTP/1.1 ") == expected, (raw, found)
+    watched.check("half-closed")
+
+
 @settings(max_examples=200, suppress_health_check=list(HealthCheck))
 @given(
     st.lists(st.sampled_from([get("/_ping"), *REFUSED.values()]) | st.binary(max_size=50), max_size=3),

@@ -18,6 +18,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from minidock import messages
 from minidock.daemon import supervisor
 from minidock.daemon.api import absent, answers, hijack, parameters, tls
+from minidock.daemon.api.connection import Connection, Site
 from minidock.daemon.api.route import Route
 from minidock.daemon.api.routes import ROUTES
 from minidock.daemon.config import Config, parse_host
@@ -58,6 +59,9 @@ def _add(app: web.Application, method: str, path: str, handler: Handler) -> None
 
 def _bound(engine: Engine, route: Route) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
+        assert isinstance(request.protocol, Connection)
+        if not request.protocol.begin(request, route.ends_with_client):
+            return hijack.Finished()
         _check_version(request)
         if route.ends_with_client:
             return await route.handler(engine, request)
@@ -137,9 +141,7 @@ def _in_one_line(record: logging.LogRecord) -> bool:
 async def listen(engine: Engine, config: Config) -> web.AppRunner:
     """Serve on every one of the configured hosts. Raises InvalidInput when an address cannot be used."""
     logging.getLogger("aiohttp.server").addFilter(_in_one_line)
-    runner = web.AppRunner(
-        application(engine), access_log=None, handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS
-    )
+    runner = web.AppRunner(application(engine), handler_cancellation=True, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     secure = tls.context(config) if config.tlsverify else None
     for host in config.hosts:
@@ -151,7 +153,7 @@ async def listen(engine: Engine, config: Config) -> web.AppRunner:
             if secure is not None and item.family != socket.AF_UNIX:
                 await tls.TlsSite(runner, item, secure).start()
             else:
-                await web.SockSite(runner, item, backlog=1024).start()
+                await Site(runner, item, backlog=1024).start()
         log.info("listening on %s", host)
     if config.insecure_tcp_without_authentication:
         log.warning("%s: whoever reaches it is root on this machine", ", ".join(config.hosts))

@@ -20,6 +20,7 @@ import ssl
 
 from aiohttp import web
 
+from minidock.daemon.api.connection import Site
 from minidock.daemon.config import Config
 from minidock.errors import InvalidInput
 
@@ -45,7 +46,7 @@ def context(config: Config) -> ssl.SSLContext:
     return made
 
 
-class TlsSite(web.SockSite):
+class TlsSite(Site):
     """A place where the API is served behind TLS."""
 
     def __init__(self, runner: web.AppRunner, sock: socket.socket, tls: ssl.SSLContext) -> None:
@@ -71,8 +72,7 @@ class TlsSite(web.SockSite):
     async def _introduce(self, client: Channel) -> None:
         """Let the client and the API talk, until one of them is gone."""
         ours, theirs = socket.socketpair()
-        assert self._runner.server is not None, "the runner is set up"
-        await asyncio.get_running_loop().connect_accepted_socket(self._runner.server, theirs)
+        await asyncio.get_running_loop().connect_accepted_socket(self.connect, theirs)
         reader, writer = await asyncio.open_unix_connection(sock=ours)
         tasks = [asyncio.create_task(_ask(client, writer)), asyncio.create_task(_answer(reader, client))]
         try:
