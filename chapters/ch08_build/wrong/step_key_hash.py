@@ -1,0 +1,2 @@
+def step_key(parent, *parts):
+    return f"{hash((parent, *parts)):x}"

@@ -1,0 +1,2 @@
+def with_variables(env, added):
+    return [*env, *added]
