@@ -22,11 +22,14 @@ HUB_REGISTRY = URL("https://registry-1.docker.io")
 def addresses(domain: str, settings: Settings) -> list[URL]:
     """Where the registry of ``domain`` (``docker.io``, ``localhost:5000``) may be: what to put before ``/v2/``.
 
-    The first that answers is it.
+    The first that answers is it. Raises InvalidInput for what cannot be a host's name.
     """
     if domain == HUB:
         return [HUB_REGISTRY]
-    url = URL(f"https://{domain}")
+    try:
+        url = URL(f"https://{domain}")
+    except ValueError as error:
+        raise InvalidInput(f"invalid registry address {domain!r}: {error}") from None
     # As Docker: TLS with any certificate is still better than none.
     return [url, url.with_scheme("http")] if is_insecure(url, settings) else [url]
 

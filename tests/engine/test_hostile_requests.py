@@ -303,6 +303,8 @@ REFUSED = {
     "body that is not gzip": post("/containers/create", b"no gzip", _JSON + "Content-Encoding: gzip\r\n"),
     "body that is not deflate": post("/containers/create", b"no deflate", _JSON + "Content-Encoding: deflate\r\n"),
     "secret that is not ASCII": post("/build/secrets", '{"secrets": {"a": "é"}}'.encode()),
+    "registry of no possible name": post("/auth", '{"serveraddress": "\\u0018öa\U0010dc97Ï"}'.encode()),
+    "registry of no possible port": post("/auth", b'{"serveraddress": "a:99999999"}'),
     "version in Arabic digits": get(f"/v{quote('١.٤٤')}/version"),
     "version that is too long": get(f"/v1.{'4' * 5000}/version"),
     "no HTTP": b"hello\r\n\r\n",
