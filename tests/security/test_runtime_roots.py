@@ -58,6 +58,16 @@ def test_a_volume_over_proc_is_refused(tmp_path: Path, destination: str) -> None
         container.run()
 
 
+@pytest.mark.parametrize("destination", ["/proc", "/../proc"])
+def test_another_file_system_in_the_place_of_proc_is_refused(tmp_path: Path, destination: str) -> None:
+    """The same with a tmpfs instead of the procfs, as ``docker run --tmpfs /proc`` asks for."""
+    container = Container(tmp_path, "true")
+    mounts = [mount for mount in container.spec["mounts"] if mount["destination"] != "/proc"]
+    container.spec["mounts"] = [{"destination": destination, "type": "tmpfs", "source": "tmpfs"}, *mounts]
+    with pytest.raises(InvalidSpec, match="/proc"):
+        container.run()
+
+
 @pytest.mark.parametrize("destination", ["/proc/self", "/proc/sys/kernel", "/link/1", "/proc/self/attr"])
 def test_a_volume_inside_proc_is_refused(tmp_path: Path, destination: str) -> None:
     """CVE-2025-52881: nothing but harmless counters may be covered, also by way of a link."""

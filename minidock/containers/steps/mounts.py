@@ -60,6 +60,8 @@ class MountFilesystem(Step, frozen=True):
 
     def apply(self, context: Context) -> None:
         options = mounts.parse_options(self.options)
+        if self.filesystem != "proc" and is_proc(self.destination):
+            raise InvalidSpec(_NOT_A_PROC)
         target = place(context, self.destination, self.filesystem, directory=True)
         try:
             where = inside.by_descriptor(target)
@@ -215,14 +217,22 @@ def place(context: Context, destination: str, filesystem: str, directory: bool) 
     return target
 
 
+_NOT_A_PROC = "cannot mount over /proc: it must be a proc file system"
+
+
+def is_proc(destination: str) -> bool:
+    """Is this place, however it is written, ``/proc``?"""
+    return os.path.normpath("/" + destination.lstrip("/")) == "/proc"
+
+
 def refuse_procfs_replacement(context: Context, destination: str, source: str) -> None:
     """What stands at /proc must be a procfs: everybody, we included, trusts what is read and written there."""
-    if os.path.normpath("/" + destination.lstrip("/")) != "/proc":
+    if not is_proc(destination):
         return
     descriptor = syscalls.openat(syscalls.AT_FDCWD, source, os.O_PATH)
     try:
         if syscalls.filesystem_magic(descriptor) != syscalls.PROC_SUPER_MAGIC:
-            raise InvalidSpec("cannot mount over /proc: it must be a proc file system")
+            raise InvalidSpec(_NOT_A_PROC)
     finally:
         os.close(descriptor)
 
