@@ -14,9 +14,20 @@ from pathlib import Path
 
 from minidock.content.store import Content
 from minidock.images.archive_writer import Writer
+from minidock.images.image import Layer
 from minidock.images.tiny import find_busybox, write_tiny
 from minidock.oci import digest as digests
-from minidock.oci.image import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, ImageConfig, Manifest, RootFs, encode
+from minidock.oci.image import (
+    OCI_CONFIG,
+    OCI_LAYER,
+    OCI_MANIFEST,
+    ContainerDefaults,
+    Descriptor,
+    ImageConfig,
+    Manifest,
+    RootFs,
+    encode,
+)
 from minidock.oci.platform import host
 from minidock.oci.reference import Reference, parse
 from minidock.registry.push import push
@@ -43,20 +54,31 @@ def serving(root: Path) -> Iterator[str]:
         process.stdout.close()
 
 
-def publish(name: Reference, layers: Sequence[bytes]) -> None:
-    """Push an image of these layers (uncompressed archives, the lowest first)."""
+def image(content: Content, layers: Sequence[Layer], config: ContainerDefaults) -> Descriptor:
+    """Store an image of these layers, the lowest first; its manifest."""
     platform = host()
+    rootfs = RootFs(type="layers", diff_ids=[layer.diff_id for layer in layers])
+    document = ImageConfig(architecture=platform.architecture, os=platform.os, config=config, rootfs=rootfs)
+    manifest = Manifest(
+        schema_version=2,
+        media_type=OCI_MANIFEST,
+        config=content.add(encode(document), OCI_CONFIG),
+        layers=[layer.descriptor for layer in layers],
+    )
+    return content.add(encode(manifest), OCI_MANIFEST)
+
+
+def image_of(content: Content, archives: Sequence[bytes]) -> Descriptor:
+    """Store an image of these archives, uncompressed, the lowest first; its manifest."""
+    layers = [Layer(content.add(archive, OCI_LAYER), digests.of(archive)) for archive in archives]
+    return image(content, layers, ContainerDefaults())
+
+
+def publish(name: Reference, archives: Sequence[bytes]) -> None:
+    """Push an image of these layers (uncompressed archives, the lowest first)."""
     with tempfile.TemporaryDirectory(prefix="minidock-chapter-") as directory:
         content = Content(Path(directory, "images"), Path(directory, "ingest"))
-        rootfs = RootFs(type="layers", diff_ids=[digests.of(layer) for layer in layers])
-        config = ImageConfig(architecture=platform.architecture, os=platform.os, rootfs=rootfs)
-        manifest = Manifest(
-            schema_version=2,
-            media_type=OCI_MANIFEST,
-            config=content.add(encode(config), OCI_CONFIG),
-            layers=[content.add(layer, OCI_LAYER) for layer in layers],
-        )
-        asyncio.run(push(name, content.add(encode(manifest), OCI_MANIFEST), content))
+        asyncio.run(push(name, image_of(content, archives), content))
 
 
 def tiny_layer() -> bytes:

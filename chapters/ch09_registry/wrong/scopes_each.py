@@ -1,0 +1,2 @@
+def scopes(rights):
+    return [f"{right.kind}:{right.repository}:{right.action}" for right in rights]
