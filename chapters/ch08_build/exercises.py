@@ -240,12 +240,14 @@ def law_ignore(subject: Subject) -> None:
     check(["*.md", "!README.md"], "README.md", False, "! takes a file back in")
     check(["!README.md", "*.md"], "README.md", True, "the last one that fits decides")
     check(["a", "!a/b"], "a", False, "an exception may lie in it: one has to look inside", below=True)
-    check(["a", "!b"], "a", True, "no exception can lie in it: nobody need look inside", below=True)
+    check(["a", "b"], "a", True, "no exception can lie in it: nobody need look inside", below=True)
 
     @given(st.lists(st.tuples(st.booleans(), st.sampled_from(_PATTERNS)), max_size=3), st.sampled_from(_PATHS))
     def law(lines: list[tuple[bool, str]], path: str) -> None:
         patterns = ["!" * exception + text for exception, text in lines]
         check(patterns, path, _excluded(lines, path), "the last pattern that fits it, or a directory above, decides")
+        if not any(exception for exception, _ in lines):
+            check(patterns, path, _excluded(lines, path), "there is no exception, so no doubt", below=True)
         if subject.implementation(patterns).excludes_all_below(path):
             for below in _PATHS:
                 if below.startswith(f"{path}/"):
@@ -521,13 +523,13 @@ EXERCISES = (
         the context's root, and fits a path if it matches it or a directory above it. * and ? match all but a slash, **
         any number of directories (at the end: whatever is below). The last pattern that fits decides; one with ! in
         front takes back in. excludes_all_below(directory) may say True only if nothing below can be taken back in: then
-        nobody need look inside. When in doubt it says False, but without a pattern with ! there is no doubt.""",
+        nobody need look inside. When in doubt it says False; without any ! there is no doubt.""",
         law=law_ignore,
         hints=(
             "Translate a pattern to a regular expression: re.escape what is plain, * is [^/]*, ? is [^/].",
             "**/ is (.*/)?, and ** at the end is .*; use fullmatch.",
             "Loop over all patterns, remember the last answer. parts[:1], parts[:2], … joined are the path's parents.",
-            "An exception lies below a directory only if its first parts fit the directory's; with a wildcard: it may.",
+            "False as soon as there is any exception will do. The engine compares the first parts of both.",
         ),
         wrong=(
             Wrong(
