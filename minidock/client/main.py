@@ -101,6 +101,10 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
         {name: f"contexts.{name.upper()}" for name in ("create", "inspect", "ls", "rm", "show", "use")}
         | {"list": "contexts.LS", "remove": "contexts.RM"},
     ),
+    "manifest": (
+        "Manage Docker image manifests and manifest lists",
+        {name: f"manifest.{name.upper()}" for name in ("annotate", "create", "inspect", "push", "rm")},
+    ),
     "builder": ("Manage builds", _also("build", prune="prune.BUILDER")),
 }
 
