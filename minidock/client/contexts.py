@@ -70,16 +70,30 @@ def every() -> list[dict[str, Any]]:
     return sorted(found, key=lambda document: str(document["Name"]))
 
 
-def write(document: dict[str, Any], files: dict[str, bytes]) -> None:
-    """Store a context, with certificates by their names in ``FILES``."""
+def material(name: str) -> dict[str, bytes]:
+    """A context's certificates, by their files' names."""
+    directory = f"{certificates(name)}/docker"
+    found = {}
+    for one in sorted(os.listdir(directory)) if os.path.isdir(directory) else []:
+        with open(f"{directory}/{one}", "rb") as file:
+            found[one] = file.read()
+    return found
+
+
+def write(document: dict[str, Any], files: dict[str, bytes] | None) -> None:
+    """Store a context. Its certificates, by their files' names, replace those that it had; None leaves them."""
+    import shutil  # slow to import
+
     name = document["Name"]
+    if files is not None:
+        shutil.rmtree(certificates(name), ignore_errors=True)
     os.makedirs(metadata(name), mode=0o755, exist_ok=True)
     with open(f"{metadata(name)}/meta.json", "w") as file:
         json.dump(document, file, separators=(",", ":"))
     if files:
         os.makedirs(f"{certificates(name)}/docker", mode=0o700, exist_ok=True)
-    for one, data in files.items():
-        with open(os.open(f"{certificates(name)}/docker/{one}.pem", os.O_WRONLY | os.O_CREAT, 0o600), "wb") as target:
+    for one, data in (files or {}).items():
+        with open(os.open(f"{certificates(name)}/docker/{one}", os.O_WRONLY | os.O_CREAT, 0o600), "wb") as target:
             target.write(data)
 
 

@@ -98,7 +98,8 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "context": (
         "Manage contexts",
-        {name: f"contexts.{name.upper()}" for name in ("create", "inspect", "ls", "rm", "show", "use")}
+        {name: f"contexts.{name.upper()}" for name in ("create", "inspect", "ls", "rm", "show", "update", "use")}
+        | {name: f"context_archives.{name.upper()}" for name in ("export", "import")}
         | {"list": "contexts.LS", "remove": "contexts.RM"},
     ),
     "manifest": (

@@ -40,7 +40,7 @@ def ls(context: Context, flags: Flags, arguments: list[str]) -> int:
             Error="",
             Name=document["Name"],
         )
-        for document in [default, *contexts.every()]
+        for document in sorted([default, *contexts.every()], key=lambda one: str(one["Name"]))
     ]
     columns = "{{.Name}}{{if eq .Current true}} *{{end}}\t{{.Description}}\t{{.DockerEndpoint}}\t{{.Error}}"
     show(rows, HEADINGS, "{{.Name}}" if flags["quiet"] else flags["format"], columns)
@@ -71,24 +71,53 @@ def use(context: Context, flags: Flags, arguments: list[str]) -> int:
 def create(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock context create``."""
     name = arguments[0]
-    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.+-]+", name):
-        raise InvalidInput(f'context name "{name}" is invalid, names are validated against regexp "{_NAMES}"')
-    if name == contexts.DEFAULT or any(one["Name"] == name for one in contexts.every()):
-        reserved = name == contexts.DEFAULT
-        raise InvalidInput('"default" is a reserved context name' if reserved else f'context "{name}" already exists')
-    options = pairs([part for text in flags["docker"] for part in split_commas(text)])
-    source = options.pop("from", flags["from"])
-    endpoint: dict[str, Any] = contexts.read(source)["Endpoints"]["docker"] if source else {}
-    endpoint = {"Host": options.pop("host", endpoint.get("Host", context.from_environment))} | endpoint
-    endpoint["SkipTLSVerify"] = boolean(options.pop("skip-tls-verify", "false"))
-    files = {one: _read(options.pop(one)) for one in contexts.FILES if one in options}
-    if options:
-        raise InvalidInput(f"unrecognized config key: {next(iter(options))}")
+    check_name(name)
+    if flags["docker"] and flags["from"]:
+        raise InvalidInput("cannot use --docker flag when --from is set")
+    endpoint, files = _endpoint(context, flags["docker"], flags["from"])
     description = {"Description": flags["description"]} if flags["description"] else {}
     contexts.write({"Name": name, "Metadata": description, "Endpoints": {"docker": endpoint}}, files)
     print(name)
     print(f'Successfully created context "{name}"', file=sys.stderr)
     return 0
+
+
+def update(context: Context, flags: Flags, arguments: list[str]) -> int:
+    """``minidock context update``: what is given of an endpoint replaces all of it, certificates too."""
+    name = arguments[0]
+    if name == contexts.DEFAULT:
+        raise InvalidInput('"default" is a reserved context name')
+    document, files = contexts.read(name), None
+    if flags["description"]:
+        document["Metadata"]["Description"] = flags["description"]
+    if flags["docker"]:
+        document["Endpoints"]["docker"], files = _endpoint(context, flags["docker"], "")
+    contexts.write(document, files)
+    print(name)
+    print(f'Successfully updated context "{name}"', file=sys.stderr)
+    return 0
+
+
+def _endpoint(context: Context, words: list[str], source: str) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """``--docker``: where the daemon is, and its certificates by their files' names. Raises InvalidInput, NotFound."""
+    options = pairs([part for text in words for part in split_commas(text)])
+    source = options.pop("from", source)
+    endpoint: dict[str, Any] = contexts.read(source)["Endpoints"]["docker"] if source else {}
+    endpoint = {"Host": options.pop("host", endpoint.get("Host", context.from_environment))} | endpoint
+    endpoint["SkipTLSVerify"] = boolean(options.pop("skip-tls-verify", "false"))
+    files = {f"{one}.pem": _read(options.pop(one)) for one in contexts.FILES if one in options}
+    if options:
+        raise InvalidInput(f"unable to create docker endpoint config: unrecognized config key: {next(iter(options))}")
+    return endpoint, files
+
+
+def check_name(name: str) -> None:
+    """May a new context have this name? Raises InvalidInput."""
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.+-]+", name):
+        raise InvalidInput(f'context name "{name}" is invalid, names are validated against regexp "{_NAMES}"')
+    if name == contexts.DEFAULT or any(one["Name"] == name for one in contexts.every()):
+        reserved = name == contexts.DEFAULT
+        raise InvalidInput('"default" is a reserved context name' if reserved else f'context "{name}" already exists')
 
 
 _NAMES = "^[a-zA-Z0-9][a-zA-Z0-9_.+-]+$"
@@ -164,4 +193,14 @@ RM = Command(
     table("-f, --force  Force the removal of a context in use"),
 )
 SHOW = Command("context show", "", "Print the name of the current context", current)
+UPDATE = Command(
+    "context update",
+    "[OPTIONS] CONTEXT",
+    "Update a context",
+    update,
+    table("""
+        --description string      Description of the context
+        --docker stringToString   set the docker endpoint (default [])
+"""),
+)
 USE = Command("context use", "CONTEXT", "Set the current docker context", use)
