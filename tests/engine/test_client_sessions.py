@@ -129,6 +129,37 @@ def test_signals_are_passed_on(daemon: Daemon) -> None:
     assert client.returncode == 9
 
 
+@pytest.mark.parametrize("words", [["run", "--sig-proxy=false", "--name", "box"], ["attach", "--sig-proxy=false"]])
+def test_signals_that_are_not_passed_on(daemon: Daemon, words: list[str]) -> None:
+    """With --sig-proxy=false an interrupt is the client's: it goes, and the container stays as it is."""
+    program = ["tiny", "sh", "-c", "trap 'exit 9' INT; while :; do echo ready; sleep 0.05; done"]
+    if words[0] == "attach":
+        daemon.ok("run", "-d", "--name", "box", *program)
+        program = ["box"]
+    with subprocess.Popen([*MINIDOCK, *words, *program], stdout=subprocess.PIPE, env=daemon.environment) as client:
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"ready\n"
+        client.send_signal(signal.SIGINT)
+    assert client.returncode == 130
+    assert daemon.inspect("box")["State"]["Running"]
+
+
+def test_no_terminal_to_give(daemon: Daemon) -> None:
+    """-it with a pipe in front: refused before anything runs; -t alone is fine."""
+    done = minidock(daemon, "run", "--rm", "-it", "tiny", "cat", stdin=b"x")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "the input device is not a TTY\n")
+    assert minidock(daemon, "run", "--rm", "-t", "tiny", "echo", "here").stdout == "here\r\n"
+
+
+def test_a_part_of_the_keys_to_leave_is_typed(daemon: Daemon, terminal: Start) -> None:
+    """ctrl-p and then another key reach the program, both of them."""
+    script = "stty raw -echo; echo go; dd bs=1 count=3 2>/dev/null | cat -v"
+    shell = terminal("run", "--rm", "-it", "tiny", "sh", "-c", script)
+    shell.expect("go")
+    shell.type("\x10a\x11")
+    assert shell.wait() == 0 and "^Pa^Q" in shell.seen
+
+
 def test_interrupting_a_stream_is_quiet(daemon: Daemon) -> None:
     """^C on ``logs -f``: exit code 130, and not a word."""
     daemon.ok("run", "-d", "--name", "box", "tiny", "sh", "-c", "echo ready; exec sleep 1000")
