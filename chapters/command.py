@@ -104,11 +104,12 @@ def _map(arguments: argparse.Namespace) -> int:
 
 
 def _next_step(book: Workbook) -> str:
-    for one in exercises():
-        if not book.progress(one).passed:
-            verb = "check" if book.file(one).exists() else "start"
-            return f"next: python -m chapters {verb} {one.id}"
-    return "You have built Docker. Next: read minidock/ from the top, docs/reading-order.md says in which order."
+    """What was begun comes before what was not."""
+    left = [one for one in exercises() if not book.progress(one).passed]
+    if not left:
+        return "You have built Docker. Next: read minidock/ from the top, docs/reading-order.md says in which order."
+    begun = [one for one in left if book.file(one).exists()]
+    return f"next: python -m chapters {'check' if begun else 'start'} {(begun or left)[0].id}"
 
 
 def _problem(arguments: argparse.Namespace) -> int:

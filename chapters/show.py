@@ -59,10 +59,11 @@ def _line(name: str, text: str) -> str:
 
 def hint(exercise: Exercise, progress: Progress) -> str:
     """The next hint: first what the last mistake says, then one that tells more each time."""
-    if progress.hints == 0 and progress.last.get("hint") and not progress.passed:
+    observed = progress.last.get("hint") if progress.last.get("status") in ("failed", "crashed", "slow") else ""
+    if progress.hints == 0 and observed:
         progress.hints = 1
-        return progress.last["hint"]
-    index = max(progress.hints - 1, 0) if progress.last.get("hint") else progress.hints
+        return observed
+    index = max(progress.hints - 1, 0) if observed else progress.hints
     progress.hints += 1
     if index < len(exercise.hints):
         return f"({index + 1} of {len(exercise.hints)}) {exercise.hints[index]}"

@@ -423,6 +423,11 @@ EXERCISES = (
                 lambda seen: "/x" in seen.arguments[1] and len(seen.result) > len(seen.expected),
                 "Go name by name: if d is gone, then d/x of a lower layer is gone with it.",
             ),
+            Wrong(
+                "lookup_leaves_the_layer",
+                lambda seen: seen.result == [] and bool(seen.expected),
+                "The path begins with a slash, and layer / '/d' is /d: such a path is not joined, it replaces.",
+            ),
         ),
         needs_root=True,
     ),

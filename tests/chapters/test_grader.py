@@ -113,6 +113,10 @@ def test_from_start_to_end(tmp_path: Path) -> None:
     shown = course(tmp_path)
     assert "✓ 1.1" in shown
     assert "next: python -m chapters start 1.2" in shown
+    course(tmp_path, "start", "2.3")
+    assert course(tmp_path, "check", "1.2", code=1).count("hint") == 1
+    assert "(1 of" in course(tmp_path, "hint", "1.2")  # not that it is missing
+    assert course(tmp_path).endswith("next: python -m chapters check 2.3\n")
     course(tmp_path, "reset", "1.1")
     assert file.with_suffix(".py.bak").read_text() == RIGHT
     assert "· 1.1" in course(tmp_path)

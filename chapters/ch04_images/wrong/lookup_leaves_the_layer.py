@@ -1,0 +1,2 @@
+def lookup(layers, path):
+    return [layer / path for layer in layers if (layer / path).exists()]
