@@ -26,6 +26,12 @@ _NANOSECONDS = {
 }
 
 
+def is_number(text: str) -> bool:
+    """Is it one that ``int`` takes and anybody means: ASCII digits, at most 18? (``"²".isdigit()`` holds, and Python
+    refuses to read 5000 digits.)"""
+    return text.isascii() and text.isdecimal() and len(text) <= 18
+
+
 # --- sizes ---------------------------------------------------------------------------------------------------------
 
 
@@ -46,7 +52,10 @@ def parse_size(text: str, base: int = 1024) -> int:
     if not re.fullmatch(r"|b|[kmgtp](b|ib)?", suffix):
         raise InvalidInput(f"invalid suffix: '{suffix}'")
     power = "bkmgtp".index(suffix[0]) if suffix else 0
-    return int(float(number) * base**power)
+    size = float(number) * base**power
+    if size == float("inf"):
+        raise InvalidInput(f'strconv.ParseFloat: parsing "{number}": value out of range')
+    return int(size)
 
 
 def human_size(size: float, precision: int = 4) -> str:
@@ -98,7 +107,7 @@ def parse_duration(text: str) -> int:
     while rest:
         match = re.match(r"(\d*)(?:\.(\d*))?", rest, re.ASCII)
         whole, fraction = (match[1], match[2] or "") if match else ("", "")
-        if not whole and not fraction:
+        if (not whole and not fraction) or len(whole) > 18:
             raise InvalidInput(f'time: invalid duration "{text}"')
         rest = rest[match.end() :] if match else rest
         unit = re.match(r"[^.\d]*", rest, re.ASCII)[0]  # type: ignore[index]  # it matches the empty string too
@@ -106,6 +115,7 @@ def parse_duration(text: str) -> int:
             raise InvalidInput(f'time: missing unit in duration "{text}"')
         if unit not in _NANOSECONDS:
             raise InvalidInput(f'time: unknown unit "{unit}" in duration "{text}"')
+        fraction = fraction[:18]
         total += int(whole + fraction) * _NANOSECONDS[unit] // 10 ** len(fraction)
         rest = rest[len(unit) :]
     return sign * total
@@ -177,7 +187,7 @@ def parse_time(text: str, now: int) -> int:
         return now - parse_duration(text) if text != "0" else 0
     except InvalidInput:
         pass
-    if match := re.fullmatch(r"(-?\d+)(?:\.(\d{1,9}))?", text, re.ASCII):
+    if match := re.fullmatch(r"(-?\d{1,18})(?:\.(\d{1,9}))?", text, re.ASCII):
         return int(match[1]) * SECOND + int((match[2] or "0").ljust(9, "0"))
     match = _RFC3339.fullmatch(text)
     if match is None:

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from minidock import units
 from minidock.build.sources import Item
 from minidock.containers import users
 from minidock.dockerignore import Ignore
@@ -74,7 +75,7 @@ def find_owner(root: Path, who: str) -> Owner:
     """What ``--chown=user:group`` means in a root file system. Without a group its number is the user's."""
     name, colon, group = who.partition(":")
     files = ["", ""]
-    if not (name.isdecimal() and (not group or group.isdecimal())):
+    if not (units.is_number(name) and (not group or units.is_number(group))):
         files = [_read(root, "etc/passwd"), _read(root, "etc/group")]
     found = users.resolve(who if colon and group else name, *files)
     return found.uid, found.gid if colon and group else found.uid

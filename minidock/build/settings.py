@@ -115,7 +115,7 @@ def _ports(text: str) -> list[str]:
     numbers, slash, protocol = text.rpartition(":")[2].partition("/")
     first, dash, last = numbers.partition("-")
     last = last if dash else first
-    if not (first.isdecimal() and last.isdecimal() and 0 < int(first) <= int(last) < 65536):
+    if not (units.is_number(first) and units.is_number(last) and 0 < int(first) <= int(last) < 65536):
         raise InvalidInput(f"Invalid containerPort: {numbers}")
     protocol = protocol.lower() if slash else "tcp"
     if protocol not in ("tcp", "udp", "sctp"):
@@ -125,7 +125,7 @@ def _ports(text: str) -> list[str]:
 
 def _signal(text: str) -> str:
     name = re.sub(r"[+-]\d+$", "", text.upper().removeprefix("SIG"))
-    if f"SIG{name}" in signal.Signals.__members__ or (text.isdecimal() and 1 <= int(text) <= signal.SIGRTMAX):
+    if f"SIG{name}" in signal.Signals.__members__ or (units.is_number(text) and 1 <= int(text) <= signal.SIGRTMAX):
         return text
     raise InvalidInput(f"Invalid signal: {text}")
 
@@ -134,7 +134,7 @@ def _health(check: syntax.HealthCheck) -> Healthcheck:
     if check.command is None:
         return Healthcheck(test=["NONE"])
     kind = "CMD-SHELL" if check.command.shell else "CMD"
-    if check.retries and not check.retries.isdecimal():
+    if check.retries and not units.is_number(check.retries):
         raise InvalidInput(f"--retries must be a whole number, not {check.retries!r}")
     return Healthcheck(
         test=[kind, *check.command.words],

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from minidock import units
 from minidock.build import words
 from minidock.build.parser import Dockerfile
 from minidock.build.syntax import Arg, Copy, From, Instruction, Label, Run
@@ -147,7 +148,7 @@ def _groups(dockerfile: Dockerfile) -> tuple[tuple[Arg, ...], list[tuple[From, l
 
 
 def _find(names: Mapping[str, int], name: str, before: int) -> int | None:
-    number = int(name) if name.isdecimal() else names.get(name.lower())
+    number = int(name) if units.is_number(name) else names.get(name.lower())
     return number if number is not None and number < before else None
 
 

@@ -14,6 +14,7 @@ import stat
 
 import msgspec
 
+from minidock import units
 from minidock.errors import InvalidInput
 from minidock.oci.runtime import MAX_ID
 
@@ -57,8 +58,8 @@ def resolve(who: str, passwd: str, group: str) -> Identity:
     Without a group, the user's own counts, with all groups that list them. Raises :class:`InvalidInput`.
     """
     user_part, has_group, group_part = who.partition(":")
-    users = [fields for line in passwd.splitlines() if (fields := _fields(line, 7)) and fields[2].isdigit()]
-    groups = [fields for line in group.splitlines() if (fields := _fields(line, 4)) and fields[2].isdigit()]
+    users = [fields for line in passwd.splitlines() if (fields := _fields(line, 7)) and units.is_number(fields[2])]
+    groups = [fields for line in group.splitlines() if (fields := _fields(line, 4)) and units.is_number(fields[2])]
     number = _number(user_part or "0")
     entry = next((f for f in users if (int(f[2]) == number if number is not None else f[0] == user_part)), None)
     if number is None and entry is None:
@@ -68,12 +69,13 @@ def resolve(who: str, passwd: str, group: str) -> Identity:
     if has_group and group_part:
         return Identity(uid, _group(group_part, groups), (), home)
     supplementary = [_in_range(int(f[2])) for f in groups if entry and entry[0] in f[3].split(",")]
-    return Identity(uid, _in_range(int(entry[3])) if entry and entry[3].isdigit() else 0, tuple(supplementary), home)
+    gid = _in_range(int(entry[3])) if entry and units.is_number(entry[3]) else 0
+    return Identity(uid, gid, tuple(supplementary), home)
 
 
 def groups_of(names: list[str], group: str) -> list[int]:
     """The numbers of groups named in /etc/group, whose text this is. Raises :class:`InvalidInput`."""
-    entries = [fields for line in group.splitlines() if (fields := _fields(line, 4)) and fields[2].isdigit()]
+    entries = [fields for line in group.splitlines() if (fields := _fields(line, 4)) and units.is_number(fields[2])]
     try:
         return [_group(name, entries) for name in names]
     except InvalidInput as error:
@@ -102,7 +104,7 @@ def _fields(line: str, count: int) -> list[str] | None:
 def _number(text: str) -> int | None:
     """A decimal number in range; None when it is a name. Raises :class:`InvalidInput` for a number out of range."""
     digits = text.removeprefix("-").removeprefix("+")
-    return _in_range(int(text)) if digits.isascii() and digits.isdigit() else None
+    return _in_range(int(text[:20])) if digits.isascii() and digits.isdigit() else None
 
 
 def _in_range(number: int) -> int:

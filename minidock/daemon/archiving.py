@@ -68,6 +68,8 @@ class Place:
                 raise NotFound(f"Could not find the file {self.asked} in container {self.container}") from None
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise NoSpace(f"no space left on device for {self.path} in container {self.container}") from error
+            if error.errno == errno.ENAMETOOLONG:
+                raise InvalidInput("bad parameter: path is too long") from None
             if error.errno == errno.EROFS:
                 raise InvalidInput(f"{self.path} in container {self.container} is read-only") from None
             raise MinidockError(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from minidock import units
 from minidock.containers.plan import INIT_ANNOTATION
 from minidock.daemon import defaults, limits, seccomp_profile
 from minidock.daemon.records import Record
@@ -110,10 +111,10 @@ def process(record: Record, args: list[str]) -> Process:
 
 def user(name: str, groups: list[str]) -> User:
     """Who the program is: names or numbers, resolved by init in the container's own files. Nobody said is root."""
-    numbers = [int(group) for group in groups if group.isdecimal()]
+    numbers = [int(group) for group in groups if units.is_number(group)]
     if wrong := [number for number in numbers if number > MAX_ID]:
         raise InvalidInput(f"uids and gids must be in range 0-{MAX_ID}, not {wrong[0]}")
-    names = [group for group in groups if not group.isdecimal()]
+    names = [group for group in groups if not units.is_number(group)]
     return User(username=name or "0", additional_gids=numbers, additional_groups=names)
 
 

@@ -141,6 +141,7 @@ def test_a_duration_is_read_as_go_reads_it(text: str, expected: int) -> None:
     [
         ("", 'time: invalid duration ""'),
         ("-", 'time: invalid duration "-"'),
+        (f"{'1' * 5000}s", 'time: invalid duration "' + "1" * 5000 + 's"'),
         ("3", 'time: missing unit in duration "3"'),
         ("1d", 'time: unknown unit "d" in duration "1d"'),
         ("s", 'time: invalid duration "s"'),
@@ -258,3 +259,11 @@ def test_since_refuses_what_is_no_time(text: str) -> None:
     """One line that says so."""
     with pytest.raises(InvalidInput):
         units.parse_time(text, 0)
+
+
+def test_a_number_is_one_that_can_be_read() -> None:
+    """Python knows more digits than ``int`` takes, and takes no more than 4300 of them."""
+    assert units.is_number("0") and units.is_number("9" * 18)
+    assert not any(units.is_number(text) for text in ("", "-1", "²", "٣", "1.0", "1" * 5000))
+    with pytest.raises(InvalidInput, match="out of range"):
+        units.parse_size("1e999")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from minidock import units
 from minidock.daemon import inspecting
 from minidock.daemon.api import answers, parameters
 from minidock.daemon.container import Container
@@ -51,7 +52,7 @@ def _check(engine: Engine, wanted: parameters.Filters) -> None:
         if value not in HEALTHS:
             raise InvalidInput(f"Unrecognised filter value for health: {value}")
     for value in wanted.get("exited", []):
-        if not value.removeprefix("-").isdecimal():
+        if not units.is_number(value.removeprefix("-")):
             raise InvalidInput(f'strconv.Atoi: parsing "{value}": invalid syntax')
     for value in wanted.get("is-task", []):
         if value.lower() not in ("true", "false", "1", "0"):
@@ -103,9 +104,10 @@ def ports(text: str) -> set[str]:
     """``80``, ``80/udp`` or ``8000-8010/tcp`` as the API names ports: ``80/tcp``. Raises ValueError."""
     numbers, _, protocol = text.partition("/")
     first, _, last = numbers.partition("-")
-    if not first.isdecimal() or not (last or first).isdecimal() or not 0 <= int(first) <= int(last or first) < 65536:
+    last = last or first
+    if not units.is_number(first) or not units.is_number(last) or not int(first) <= int(last) < 65536:
         raise ValueError(text)
-    return {f"{number}/{protocol or 'tcp'}" for number in range(int(first), int(last or first) + 1)}
+    return {f"{number}/{protocol or 'tcp'}" for number in range(int(first), int(last) + 1)}
 
 
 def _is_in_network(engine: Engine, container: Container, value: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from minidock import messages
+from minidock import messages, units
 from minidock.daemon import pushing
 from minidock.daemon.api import answers, parameters, progress
 from minidock.daemon.engine import Engine
@@ -77,4 +77,4 @@ def _passes(result: asking.Result, wanted: parameters.Filters) -> bool:
     for name, is_it in (("is-official", result.is_official), ("is-automated", result.is_automated)):
         if any((value.lower() in ("true", "1")) != is_it for value in wanted.get(name, [])):
             return False
-    return all(value.isdigit() and result.star_count >= int(value) for value in wanted.get("stars", []))
+    return all(units.is_number(value) and result.star_count >= int(value) for value in wanted.get("stars", []))

@@ -83,7 +83,7 @@ def _selection(request: web.Request) -> logread.Selection:
     return logread.Selection(
         stdout=parameters.boolean(request, "stdout"),
         stderr=parameters.boolean(request, "stderr"),
-        tail=int(tail) if tail.isdecimal() else None,
+        tail=int(tail) if units.is_number(tail) else None,
         since_ns=parameters.moment(request, "since") or 0,
         until_ns=parameters.moment(request, "until"),
     )
