@@ -14,6 +14,7 @@ import io
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -148,7 +149,10 @@ def _walk(archive: tarfile.TarFile, top: str, below: str, ignore: dockerignore.I
 
 
 def _from_git(url: str, dockerfile: str, compress: bool) -> BuildContext:
-    """``URL#REF:DIRECTORY``: fetch that one commit, and take the directory."""
+    """``URL#REF:DIRECTORY``: fetch that one commit with its submodules, and take the directory, without ``.git``.
+
+    Who owns the repository may be an enemy: nothing of this machine may get into the context, and nothing be run.
+    """
     address, _, fragment = url.partition("#")
     reference, _, below = fragment.partition(":")
     if address.startswith("github.com/"):
@@ -159,21 +163,30 @@ def _from_git(url: str, dockerfile: str, compress: bool) -> BuildContext:
         _git(clone, "fetch", "--quiet", "--depth", "1", "--", address, reference or "HEAD")
         _git(clone, "checkout", "--quiet", "FETCH_HEAD")
         _git(clone, "submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
-        directory = os.path.realpath(os.path.join(clone, below))
-        if not (directory == os.path.realpath(clone) or directory.startswith(f"{os.path.realpath(clone)}/")):
-            raise InvalidInput(f"unable to prepare context: {below} is outside of the repository")
+        shutil.rmtree(os.path.join(clone, ".git"))  # as BuildKit: its times would be new in every context
+        clone = os.path.realpath(clone)
+        directory = os.path.realpath(f"{clone}/{below}")
+        _check_inside(clone, directory, below)
         if not os.path.isdir(directory):
             raise InvalidInput(f'unable to prepare context: path "{below}" not found in the repository')
-        context = _from_directory(directory, os.path.join(directory, dockerfile or _DEFAULT), compress)
+        path = os.path.join(directory, dockerfile or _DEFAULT)
+        _check_inside(clone, os.path.realpath(path), dockerfile or _DEFAULT)
+        context = _from_directory(directory, path, compress)
         context.push(stack.pop_all())
         return context
     raise AssertionError("not reached")
 
 
+def _check_inside(clone: str, real: str, what: str) -> None:
+    if not f"{real}/".startswith(f"{clone}/"):
+        raise InvalidInput(f"unable to prepare context: {what} is outside of the repository")
+
+
 def _git(directory: str, *words: str) -> None:
-    # A repository must not be able to have programs run here, nor git ask for a password that nobody can see.
-    safe = ["-c", "protocol.ext.allow=never", "-c", "core.hooksPath=/dev/null"]
-    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0"}
+    # A repository must not be able to have programs run here (a submodule at "ext::program") nor to fetch what is on
+    # this disk ("file:"), nor git ask for a password that nobody can see.
+    safe = ["-c", "core.hooksPath=/dev/null"]
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "git:http:https:ssh"}
     try:
         done = subprocess.run(
             ["git", *safe, *words],

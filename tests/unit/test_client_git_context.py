@@ -1,0 +1,162 @@
+"""``build URL#REF:DIRECTORY`` with a real git server on loopback: honest repositories, and those of an enemy."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import socket
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from minidock.client.build_context import prepare
+from minidock.errors import InvalidInput
+
+WHO = ["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "protocol.file.allow=always"]
+
+
+def git(directory: Path, *words: str) -> str:
+    """What git says in a repository."""
+    command = ["git", "-C", str(directory), *WHO, *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def repository(directory: Path, files: dict[str, str], links: dict[str, str] | None = None) -> Path:
+    """A repository with one commit on the branch ``main``."""
+    directory.mkdir()
+    git(directory, "init", "--quiet", "--initial-branch=main")
+    commit(directory, files, links or {})
+    return directory
+
+
+def commit(directory: Path, files: dict[str, str], links: dict[str, str]) -> None:
+    """Files and symbolic links become one more commit."""
+    for name, text in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(text)
+    for name, target in links.items():
+        (directory / name).symlink_to(target)
+    git(directory, "add", "--all")
+    git(directory, "commit", "--quiet", "--message=x")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The address of a git server for the repositories in the test's directory."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    where = [f"--base-path={tmp_path}", "--listen=127.0.0.1", f"--port={port}"]
+    command = ["git", "daemon", "--export-all", "--reuseaddr", "--verbose", *where]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as daemon:
+        assert daemon.stderr is not None and "Ready" in daemon.stderr.readline()
+        try:
+            yield f"git://127.0.0.1:{port}"
+        finally:
+            os.killpg(daemon.pid, signal.SIGKILL)
+
+
+def context_of(url: str, dockerfile: str = "") -> tuple[str, dict[str, str]]:
+    """The Dockerfile's name, and the regular files of the context with their text."""
+    with prepare(url, dockerfile, compress=False) as context:
+        assert context.body is not None
+        with tarfile.open(fileobj=io.BytesIO(b"".join(context.body))) as archive:
+            files = {entry.name: archive.extractfile(entry) for entry in archive if entry.isreg()}
+            return context.dockerfile, {name: file.read().decode() for name, file in files.items() if file}
+
+
+def test_branch_tag_commit_and_directory(tmp_path: Path, served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each names one tree, which comes without .git; nothing stays on the disk."""
+    (tmp_path / "clones").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "clones"))
+    app = repository(tmp_path / "app", {"Dockerfile": "FROM scratch", "sub/Dockerfile": "FROM sub", "old": "1"})
+    git(app, "tag", "v1")
+    first = git(app, "rev-parse", "HEAD")
+    git(app, "rm", "--quiet", "old")
+    commit(app, {"new": "2"}, {})
+    both = {"Dockerfile": "FROM scratch", "sub/Dockerfile": "FROM sub"}
+    assert context_of(f"{served}/app") == ("Dockerfile", both | {"new": "2"})
+    assert context_of(f"{served}/app#main") == ("Dockerfile", both | {"new": "2"})
+    assert context_of(f"{served}/app#v1") == ("Dockerfile", both | {"old": "1"})
+    assert context_of(f"{served}/app#{first}") == ("Dockerfile", both | {"old": "1"})
+    assert context_of(f"{served}/app#:sub") == ("Dockerfile", {"Dockerfile": "FROM sub"})
+    assert context_of(f"{served}/app#v1:sub/", "../sub/Dockerfile") == ("Dockerfile", {"Dockerfile": "FROM sub"})
+    assert not list((tmp_path / "clones").iterdir())
+
+
+def test_a_submodule_comes_along(tmp_path: Path, served: str) -> None:
+    """From the server that .gitmodules names."""
+    repository(tmp_path / "part", {"inner": "yes"})
+    app = repository(tmp_path / "app", {"Dockerfile": "FROM scratch"})
+    add_submodule(app, tmp_path / "part", f"{served}/part")
+    assert context_of(f"{served}/app")[1]["lib/inner"] == "yes"
+
+
+def add_submodule(app: Path, part: Path, url: str) -> None:
+    """One at ``lib``, said to be at ``url``."""
+    git(app, "submodule", "--quiet", "add", str(part), "lib")
+    modules = app / ".gitmodules"
+    modules.write_text(re.sub(r"url = .*", lambda _: f"url = {url}", modules.read_text()))
+    commit(app, {}, {})
+
+
+@pytest.mark.parametrize("url", ["ext::touch CANARY", "file://PART", "PART"])
+def test_a_submodule_of_an_enemy(tmp_path: Path, served: str, url: str) -> None:
+    """It is no program, and nothing that is on this disk."""
+    canary, part = tmp_path / "canary", repository(tmp_path / "part", {"secret": "of this machine"})
+    app = repository(tmp_path / "app", {"Dockerfile": "FROM scratch"})
+    add_submodule(app, part, url.replace("CANARY", str(canary)).replace("PART", str(part)))
+    with pytest.raises(InvalidInput, match="git submodule"):
+        context_of(f"{served}/app")
+    assert not canary.exists()
+
+
+def test_links_that_lead_out(tmp_path: Path, served: str) -> None:
+    """The directory and the Dockerfile are in the repository, whatever its links say; other links stay links."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "Dockerfile").write_text("FROM nobody")
+    links = {"out": str(secret), "Dockerfile": f"{secret}/Dockerfile", "up": "../../../../..", "in": "sub"}
+    repository(tmp_path / "app", {"sub/Dockerfile": "FROM sub"}, links)
+    for fragment in ("#:out", "#:up", "#:../..", "#:/../../etc", ""):
+        with pytest.raises(InvalidInput, match="outside of the repository"):
+            context_of(f"{served}/app{fragment}")
+    for dockerfile in ("out/Dockerfile", str(secret / "Dockerfile"), "../secret/Dockerfile"):
+        with pytest.raises(InvalidInput, match="outside of the repository"):
+            context_of(f"{served}/app", dockerfile)
+    assert context_of(f"{served}/app#:in") == ("Dockerfile", {"Dockerfile": "FROM sub"})
+    assert context_of(f"{served}/app", "sub/Dockerfile") == ("sub/Dockerfile", {"sub/Dockerfile": "FROM sub"})
+
+
+def test_words_that_look_like_options(tmp_path: Path, served: str) -> None:
+    """A reference and a host are never read as one."""
+    canary = tmp_path / "canary"
+    repository(tmp_path / "app", {"Dockerfile": "FROM scratch"})
+    for url in (f"{served}/app#--upload-pack=touch {canary}", f"ssh://-oProxyCommand=touch {canary}/x"):
+        with pytest.raises(InvalidInput, match="git fetch"):
+            context_of(url)
+    assert not canary.exists()
+
+
+def test_no_such_repository_reference_or_directory(tmp_path: Path, served: str) -> None:
+    """Each is told in one line."""
+    repository(tmp_path / "app", {"Dockerfile": "FROM scratch"})
+    for url, told in (
+        (f"{served}/none", "git fetch"),
+        (f"{served}/app#none", "git fetch"),
+        (f"{served}/app#:no", "not"),
+    ):
+        with pytest.raises(InvalidInput, match=told) as failed:
+            context_of(url)
+        assert "\n" not in str(failed.value)
+
+
+def test_without_git(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing is said by name."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(InvalidInput, match="unable to find 'git'"):
+        context_of(f"{served}/app")
