@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import zstandard
 
 from tests.engine.harness import Daemon, running_daemon
 
@@ -39,3 +44,26 @@ def test_a_filter_cannot_hold_the_daemon(daemon: Daemon, name: str) -> None:
     assert daemon.json("GET", f"/{where}/json?all=1&filters={filters}") == []
     assert answers(daemon)
     daemon.ok("rm", "a" * 100)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstandard.compress], ids=["gzip", "zstd"])
+def test_a_bomb_holds_nobody_up(daemon: Daemon, pack: Callable[[bytes], bytes]) -> None:
+    """A gigabyte and a half of zeros, packed: the import is refused, others are served meanwhile, nothing is left."""
+    before = files(daemon)
+    size = 3 << 29
+    header = tarfile.TarInfo("zeros")
+    header.size = size
+    piece = pack(bytes(1 << 24))
+    packed = pack(header.tobuf()) + piece * (size >> 24) + pack(bytes(1024))
+    with ThreadPoolExecutor(1) as pool:
+        imported = pool.submit(daemon.request, "POST", "/images/create?fromSrc=-&repo=bomb", packed)
+        while not imported.done():
+            assert answers(daemon)
+    assert b"bytes when unpacked: refused" in imported.result()[1]
+    assert daemon.json("GET", "/images/json?filters=" + quote('{"reference": ["bomb"]}')) == []
+    assert files(daemon) == before
+
+
+def files(daemon: Daemon) -> set[Path]:
+    """What lies in the store of images and layers."""
+    return {path for name in ("ingest", "layers", "images") for path in (daemon.root / "data" / name).glob("**/*")}
