@@ -54,8 +54,9 @@ def test_a_busy_container(daemon: Daemon) -> None:
 def test_docker_stats_shows_a_line(daemon: Daemon) -> None:
     """The real client computes its percentages from ours."""
     container = run(daemon, "-m", "64m", command=("sh", "-c", BUSY))
-    line = daemon.ok("stats", "--no-stream", "--format", "{{json .}}", container)
-    shown = json.loads(line)
+    command = ("stats", "--no-stream", "--format", "{{json .}}", container)
+    # The client gives each sample two seconds, whatever the machine: an emulated one may need another try.
+    shown = json.loads(wait_for(lambda: daemon.docker(*command).stdout, "a line"))
     assert float(shown["CPUPerc"].rstrip("%")) > 0 and shown["MemUsage"].endswith(" / 64MiB") and shown["PIDs"] == "1"
 
 

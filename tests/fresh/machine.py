@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -139,10 +139,10 @@ def _switched_on(root: Path) -> Iterator[int]:
     finally:
         unshare.kill()  # --kill-child passes this on; unshare ignores SIGTERM
         unshare.wait()
-        for parent in (
-            _engine_cgroups() - before
-        ):  # a daemon keeps the parent of its containers' cgroups, as dockerd does
-            parent.rmdir()
+        # A daemon keeps the parent of its containers' cgroups, as dockerd does. Another may use it.
+        for parent in _engine_cgroups() - before:
+            with suppress(OSError):
+                parent.rmdir()
 
 
 def _engine_cgroups() -> set[Path]:

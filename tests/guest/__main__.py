@@ -22,6 +22,7 @@ from tests.guest.machine import MachineFailed, run
 
 ENVIRONMENT = """\
 export CI={ci} MINIDOCK_GUEST={guest} MINIDOCK_TEST_PATIENCE=200 PATH=/job/bin:$PATH
+modprobe tun # a test gives it to a container
 tests() { python3 -m pytest -p no:cacheprovider --timeout 400 --junit-xml="/job/results/$(date +%s).xml" "$@"; }
 """
 SERVICE = """\
