@@ -15,6 +15,7 @@ def test_containers_were_stopped_in_order() -> None:
     wait_for(lambda: state("minidockd.service") == "active", "the service")
     told = inspect("told")["State"]
     assert (told["Status"], told["ExitCode"], told["OOMKilled"]) == ("exited", 3, False)
+    assert inspect("deaf")["State"]["ExitCode"] == 137
 
 
 def test_restart_policies_act_at_boot() -> None:
@@ -27,7 +28,7 @@ def test_restart_policies_act_at_boot() -> None:
 
 def test_uninstall_leaves_no_unit() -> None:
     """And no process of ours, once the containers are gone."""
-    docker("rm", "-f", "always", "unless", "stopped", "told")
+    docker("rm", "-f", "always", "unless", "stopped", "told", "deaf")
     ok("make", "uninstall-systemd")
     assert state("minidockd.service") == state("minidockd.socket") == "inactive"
     assert "could not be found" in ok("sh", "-c", "systemctl status minidockd.service 2>&1; true")
