@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from minidock.build import copying, fetching, settings, words
 from minidock.build.copying import Order
 from minidock.build.lines import heredoc_name
+from minidock.build.modes import Mode
 from minidock.build.sources import Item, Source, content_digest
 from minidock.build.state import beginning
 from minidock.build.syntax import Add, Copy
@@ -90,7 +91,7 @@ class CopyStep:
             items,
             self._destination(),
             owner=self._owner(expand(instruction.chown)),
-            mode=copying.parse_mode(expand(instruction.chmod)) if instruction.chmod else None,
+            mode=Mode(expand(instruction.chmod)) if instruction.chmod else None,
             parents=isinstance(instruction, Copy) and instruction.parents,
             unpacks=isinstance(instruction, Add),
             exclude=self._exclude,

@@ -19,11 +19,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minidock import units
+from minidock.build.modes import Mode
 from minidock.build.sources import Item
 from minidock.containers import users
 from minidock.dockerignore import Ignore
 from minidock.errors import InvalidInput
-from minidock.images.archive import SYMLINK, Entry, Reader
+from minidock.images.archive import DIRECTORY, SYMLINK, Entry, Reader
 from minidock.images.compression import CHUNK, Stream, decompressed
 from minidock.images.extract import Extraction
 from minidock.images.unpack import Limits, blamed_on
@@ -45,7 +46,7 @@ class Order:
     items: Sequence[Item]
     destination: str
     owner: Owner | None = None
-    mode: int | None = None
+    mode: Mode | None = None
     parents: bool = False
     unpacks: bool = False
     exclude: Ignore | None = None
@@ -79,13 +80,6 @@ def find_owner(root: Path, who: str) -> Owner:
         files = [_read(root, "etc/passwd"), _read(root, "etc/group")]
     found = users.resolve(who if colon and group else name, *files)
     return found.uid, found.gid if colon and group else found.uid
-
-
-def parse_mode(text: str) -> int:
-    """``--chmod=755``. Raises InvalidInput."""
-    if not text or any(digit not in "01234567" for digit in text) or int(text, 8) > 0o7777:
-        raise InvalidInput(f"invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777")
-    return int(text, 8)
 
 
 @dataclass
@@ -155,12 +149,12 @@ class _Placer:
 
     tree: Extraction
     name: str
-    mode: int | None
+    mode: Mode | None
 
     def add(self, entry: Entry, data: Iterable[bytes] = ()) -> None:
         entry.name = self.name or entry.name
         if self.mode is not None and entry.type != SYMLINK:
-            entry.mode = self.mode
+            entry.mode = self.mode.of(entry.mode, entry.type == DIRECTORY)
         with blamed_on(entry):
             self.tree.add(entry, _Pieces(data))
 

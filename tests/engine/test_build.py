@@ -303,7 +303,7 @@ def test_limits_hold_for_steps(builder: Builder) -> None:
 # ------------------------------------------------------------------------------------------------ COPY and ADD
 
 COPIES = """FROM tiny
-COPY --chown=5:6 --chmod=640 a.txt /flags/
+COPY --chown=5:6 --chmod=u=rwX,g=rX,o= a.txt /flags/
 COPY --exclude=*.md --exclude=deep dir /excluded/
 COPY --parents dir/deep/one.txt dir/./deep/two.txt /parents/
 COPY --link a.txt /linked/here/
