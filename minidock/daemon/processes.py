@@ -23,6 +23,8 @@ async def top(record: Record, arguments: str) -> Top:
     members = await asyncio.to_thread(cgroups.at(spec.cgroups_path(record)).processes)
     if found := re.search(r"\s(\S*)=\s*(PID\S*)", arguments):
         raise InvalidInput(f'specifying "{found[0].strip()}" is not allowed')
+    if "\0" in arguments:
+        raise InvalidInput("an argument of ps cannot hold a zero byte")
     try:
         process = await asyncio.create_subprocess_exec(
             "ps", *arguments.split(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE

@@ -311,6 +311,7 @@ REFUSED = {
     "port that is a power": get(f"/containers/json?filters={quote(json.dumps({'publish': ['²']}))}"),
     "signal of 5000 digits": post(f"/containers/{KEPT}/kill?signal={'1' * 5000}", b""),
     "path of 5000 letters": get(f"/containers/{KEPT}/archive?path=/{'a' * 5000}"),
+    "zero byte in an argument of ps": get(f"/containers/{KEPT}/top?ps_args=%00"),
     "version in Arabic digits": get(f"/v{quote('١.٤٤')}/version"),
     "version that is too long": get(f"/v1.{'4' * 5000}/version"),
     "no HTTP": b"hello\r\n\r\n",
