@@ -2,7 +2,8 @@
 
 The machine needs nothing of the host but qemu: no KVM (used if it works), no network, no mount, no root. The job is a
 raw tar archive as the second disk. Two virtio serial ports lead out: one for what the job prints, one for a tar archive
-of its results. The image is never written to (``-snapshot``).
+of its results. The image is never written to: qemu keeps what changes (``-snapshot``), or has a copy, where the machine
+is to be started again.
 """
 
 from __future__ import annotations
@@ -42,12 +43,29 @@ def run(image: Image, job: Path, results: Path, *, limit: float, systemd: bool =
 
     ``limit`` is in seconds, for all of it. Returns the job's exit status. Raises :class:`MachineFailed`.
     """
+    deadline = time.monotonic() + limit
+    with tempfile.TemporaryDirectory(prefix="minidock-disk-") as directory:
+        disk = Path(directory, "disk.img") if systemd else image.disk
+        if systemd:
+            subprocess.run(["cp", "--sparse=always", "--reflink=auto", image.disk, disk], check=True)
+        # A job that reboots has given no results yet. The next boot is another qemu: after a reset, an emulated machine
+        # is many times slower.
+        for may_reboot in (True, False) if systemd else (False,):
+            status = _boot(image, disk, job, results, deadline, systemd, may_reboot)
+            if status is not None:
+                return status
+    raise AssertionError
+
+
+def _boot(
+    image: Image, disk: Path, job: Path, results: Path, deadline: float, systemd: bool, may_reboot: bool
+) -> int | None:
     attempts = [(ACCELERATED, KVM_LIMIT)] if _kvm_may_work(image) else []
     attempts += [(EMULATED, BOOT_LIMIT)] * 2
     for number, (acceleration, boot_limit) in enumerate(attempts, 1):
-        with _Machine(image, job, acceleration, systemd) as machine:
+        with _Machine(image, disk, job, acceleration, systemd) as machine:
             if machine.boots(boot_limit):
-                return machine.finish(limit, results)
+                return machine.finish(deadline, results, may_reboot)
         if acceleration is ACCELERATED:
             print("/dev/kvm is there, but no guest boots on it: emulating", file=sys.stderr)
             (image.directory / "kvm-does-not-work").touch()
@@ -66,10 +84,10 @@ def _kvm_may_work(image: Image) -> bool:
 class _Machine:
     """A qemu process; its first line of output is the boot's end."""
 
-    def __init__(self, image: Image, job: Path, acceleration: list[str], systemd: bool) -> None:
+    def __init__(self, image: Image, disk: Path, job: Path, acceleration: list[str], systemd: bool) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="minidock-guest-")
         self.directory = Path(self._scratch.name)
-        command = _command(image, job, acceleration, systemd, self.directory)
+        command = _command(image, disk, job, acceleration, systemd, self.directory)
         self.process = subprocess.Popen(
             command,
             bufsize=0,
@@ -113,22 +131,25 @@ class _Machine:
                 return False
         return True
 
-    def finish(self, limit: float, results: Path) -> int:
-        """Wait for the end; the job's status. Raises MachineFailed."""
+    def finish(self, deadline: float, results: Path, may_reboot: bool) -> int | None:
+        """Wait for the end; the job's status, or None: it goes on after a reboot. Raises MachineFailed."""
         try:
-            self.process.wait(limit)
+            self.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
-            raise MachineFailed(f"not done after {limit:.0f} s; the console's last words:\n{self.console}") from None
+            raise MachineFailed(f"not done in time; the console's last words:\n{self.console}") from None
         self._reader.join()
+        written = (self.directory / "results").read_bytes()
+        if may_reboot and not written:
+            return None
         try:
-            with tarfile.open(fileobj=io.BytesIO((self.directory / "results").read_bytes())) as archive:
+            with tarfile.open(fileobj=io.BytesIO(written)) as archive:
                 archive.extractall(results, filter="data")
             return int((results / "status").read_text())
         except (OSError, ValueError, tarfile.TarError) as error:
             raise MachineFailed(f"no results ({error}); the console's last words:\n{self.console}") from None
 
 
-def _command(image: Image, job: Path, acceleration: list[str], systemd: bool, scratch: Path) -> list[str]:
+def _command(image: Image, disk: Path, job: Path, acceleration: list[str], systemd: bool, scratch: Path) -> list[str]:
     """``no_timer_check``: without it some emulated boots hang on a busy host."""
     program, kind, console = MACHINES[platform.machine()]
     line = f"root=/dev/vda rw console={console} no_timer_check mitigations=off quiet panic=-1 guest.tests "
@@ -136,10 +157,11 @@ def _command(image: Image, job: Path, acceleration: list[str], systemd: bool, sc
     return [
         *(program, "-M", kind, *acceleration, "-smp", str(CPUS), "-m", MEMORY),
         *("-nodefaults", "-display", "none", "-device", "virtio-rng-pci"),
-        *([] if systemd else ["-no-reboot"]),  # a job may ask for one: see guest-init
+        "-no-reboot",  # qemu ends instead
         *("-serial", f"file:{scratch}/console"),
         *("-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", line),
-        *("-snapshot", "-drive", f"file={image.disk},if=none,id=root,format=raw,cache=unsafe"),
+        *([] if systemd else ["-snapshot"]),
+        *("-drive", f"file={disk},if=none,id=root,format=raw,cache=unsafe"),
         *("-device", "virtio-blk-pci,drive=root"),
         *("-drive", f"file={job},if=none,id=job,format=raw", "-device", "virtio-blk-pci,drive=job"),
         *("-device", "virtio-serial-pci"),
