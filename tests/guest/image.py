@@ -31,7 +31,7 @@ PACKAGES = {
     "for the engine": ["python3", "nftables", "ca-certificates"],
     "for its tests": ["procps", "iproute2", "iputils-ping", "strace", "libcap2-bin", "attr", "busybox-static", "make"],
 }
-TEST_REQUIREMENTS = ["pytest", "pytest-asyncio", "pytest-timeout", "hypothesis", "docker"]
+TEST_REQUIREMENTS = ["pytest", "pytest-asyncio", "pytest-timeout", "hypothesis", "docker", "jsonschema"]
 """Of the project's development dependencies, those that tests import; not those that check style or make the book."""
 MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "ext4"]
 """All that has to be loaded before the root file system is there: a small initrd is unpacked sooner."""
