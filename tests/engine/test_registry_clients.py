@@ -7,10 +7,12 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ from tests.registries import (
     LyingRegistry,
     TestImage,
     debian_registry,
+    digest_of,
     htpasswd_auth,
     make_image,
     make_index,
@@ -217,3 +220,33 @@ def test_a_killed_registry_loses_nothing(image: TestImage, tmp_path: Path, after
                 assert client.ask("HEAD", f"/v2/image/blobs/{digest}").status == 200
         push(image, f"{address}/image", tmp_path)
         assert len(layers_of(address, "image")) == 3
+
+
+@pytest.mark.parametrize("milliseconds", [0, 2, 10, 40])
+def test_a_killed_collection_loses_nothing(image: TestImage, tmp_path: Path, milliseconds: int) -> None:
+    """Killed while it removes: what is tagged is whole, and the next collection ends the work."""
+    root = tmp_path / "root"
+    with closing(Store(root)) as store:
+        directory = store.content.path(image.top).parent
+    collecting = [sys.executable, "-m", "minidock.registry.server", "gc", "--root", str(root), "--grace", "0s"]
+    with own_registry(root) as address:
+        client = WireClient(address)
+        push(image, f"{address}/image", tmp_path)
+        wanted = {path.name for path in directory.iterdir()}
+        for number in range(150):
+            blob = f"orphan {number}".encode()
+            client.push_blob("image", blob, digest_of(blob))
+        everything = len(list(directory.iterdir()))
+        with subprocess.Popen(collecting, stdout=subprocess.DEVNULL) as collector:
+            while collector.poll() is None and len(list(directory.iterdir())) == everything:
+                pass
+            time.sleep(milliseconds / 1000)
+            collector.kill()
+        for digest in image.blobs:
+            kind = "manifests" if digest == image.top else "blobs"
+            assert digest_of(client.ask("GET", f"/v2/image/{kind}/{digest}").body) == digest
+        subprocess.run(collecting, check=True, stdout=subprocess.DEVNULL)
+        assert {path.name for path in directory.iterdir()} == wanted
+        for number in range(150):
+            digest = digest_of(f"orphan {number}".encode())
+            assert client.ask("HEAD", f"/v2/image/blobs/{digest}").status == 404

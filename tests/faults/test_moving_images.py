@@ -125,6 +125,27 @@ def test_killed_while_it_pushes(daemon: Daemon, tmp_path: Path) -> None:
         daemon.ok("rmi", f"{HERE}/large")
 
 
+@pytest.mark.parametrize("stage", ["ingest/sha256-*", "layers/.tmp-*/fs/*"])
+def test_killed_while_it_pulls(daemon: Daemon, tmp_path: Path, stage: str) -> None:
+    """No half image is listed then; the second pull brings it, and nothing of the first stays."""
+    with debian_registry(tmp_path, address=HERE, inside=daemon.inside()):
+        daemon.ok("tag", "large", f"{HERE}/large")
+        daemon.ok("push", f"{HERE}/large")
+        daemon.ok("rmi", f"{HERE}/large")
+        with_it = state(daemon)
+        daemon.ok("rm", "made")
+        daemon.ok("rmi", "large")
+        images = state(daemon)["images"]
+        kill_when(daemon, growing(daemon, stage), "pull", f"{HERE}/large")
+        assert state(daemon)["images"] == images
+        daemon.ok("pull", f"{HERE}/large")
+        assert state(daemon)["ingest"] == []
+        daemon.ok("tag", f"{HERE}/large", "large")
+        daemon.ok("rmi", f"{HERE}/large")
+        assert state(daemon)["layers"] == with_it["layers"]
+        assert daemon.ok("run", "--name", "made", "--network", "none", "large", "cat", "/small-7") == "7"
+
+
 def test_a_container_that_a_killed_commit_had_paused(daemon: Daemon) -> None:
     """It goes on after the restart; one that a user has paused still stands."""
     daemon.ok("run", "-d", "--name", "busy", "--network", "none", "tiny", "sh", "-c", f"{WRITE}; sleep 1000")
