@@ -63,13 +63,22 @@ def full_name(image: str) -> str:
 
 
 def pull(
-    context: Context, image: str, platform: str | None, quiet: bool, output: TextIO, every_tag: bool = False
+    context: Context,
+    image: str,
+    platform: str | None,
+    quiet: bool,
+    output: TextIO,
+    every_tag: bool = False,
+    explain: bool = False,
 ) -> None:
-    """Pull, and show the progress. Raises ErrorFromDaemon, ErrorInStream."""
+    """Pull, and show the progress; with ``explain`` each exchange with the registry, too.
+
+    Raises ErrorFromDaemon, ErrorInStream.
+    """
     from minidock.client import credentials  # only a pull needs passwords, and a run that pulls nothing is in a hurry
 
     name, tag = split(image)
-    query = {"fromImage": name, "tag": None if every_tag else tag, "platform": platform}
+    query = {"fromImage": name, "tag": None if every_tag else tag, "platform": platform, "explain": explain or None}
     follow(context.client.request("POST", "/images/create", query, headers=credentials.headers(image)), output, quiet)
 
 

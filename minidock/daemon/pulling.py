@@ -21,8 +21,16 @@ Tell = Callable[[Progress], None]
 BAR = 50
 
 
-async def pull(engine: Engine, reference: Reference, platform: Platform, credentials: Credentials, tell: Tell) -> None:
-    """Bring an image here; raises what the registry raises. ``tell`` is called on the event loop, a line a time."""
+async def pull(
+    engine: Engine,
+    reference: Reference,
+    platform: Platform,
+    credentials: Credentials,
+    tell: Tell,
+    explain: bool = False,
+) -> None:
+    """Bring an image here; raises what the registry raises. ``tell`` is called on the event loop, a line a time; with
+    ``explain`` it hears of each exchange with the registry, too."""
     loop = asyncio.get_running_loop()
     reference = reference.with_default_tag()
     before = engine.images.find(str(reference))
@@ -56,6 +64,7 @@ async def pull(engine: Engine, reference: Reference, platform: Platform, credent
             on_layer,
             credentials=credentials,
             settings=settings(engine),
+            told=(lambda line: tell(Progress(status=line))) if explain else None,
         )
         image = await asyncio.to_thread(engine.images.put, pulled.manifest, reference, pulled.digest)
     tell(Progress(status=f"Digest: {pulled.digest}"))

@@ -89,11 +89,12 @@ async def pull(
     credentials: Credentials = ANONYMOUS,
     settings: Settings | None = None,
     retry: Retry | None = None,
+    told: Callable[[str], None] | None = None,
 ) -> Pulled:
     """Bring the image that ``reference`` names, for ``platform``, into ``sink``.
 
     ``on_layer`` is awaited once for each different layer, in no particular order, as soon as its blob is there; when
-    it fails, the pull fails.
+    it fails, the pull fails. ``told`` hears of each exchange with the registry, in a line.
 
     :raises NotFound: there is no such image, or not for us, or not for this platform
     :raises Unauthorized: the registry does not believe ``credentials``, or wants some
@@ -105,7 +106,7 @@ async def pull(
     settings = settings or Settings()
     reference = reference.with_default_tag()
     with ThreadPoolExecutor(settings.max_concurrent_downloads, thread_name_prefix="pull") as executor:
-        async with Transport(settings) as transport:
+        async with Transport(settings, told) as transport:
 
             async def pull_from(places: list[URL], identity: Credentials) -> Pulled:
                 registry = await Registry.connect(transport, places, reference, identity)

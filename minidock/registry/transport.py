@@ -34,10 +34,14 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Transport:
-    """An HTTP client that obeys ``settings``. Used as an asynchronous context manager."""
+    """An HTTP client that obeys ``settings``. Used as an asynchronous context manager.
 
-    def __init__(self, settings: Settings) -> None:
+    ``told`` hears of each exchange, in a line that holds no secret.
+    """
+
+    def __init__(self, settings: Settings, told: Callable[[str], None] | None = None) -> None:
         self.settings = settings
+        self._told = told
         self._session = aiohttp.ClientSession(
             # A digest is of the bytes as stored: nobody may compress them for the journey.
             headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
@@ -102,7 +106,7 @@ class Transport:
         self, method: str, url: URL, headers: Mapping[str, str], data: Mapping[str, str] | Sent | None
     ) -> aiohttp.ClientResponse:
         try:
-            return await self._session.request(
+            response = await self._session.request(
                 method,
                 url,
                 headers=headers,
@@ -115,11 +119,33 @@ class Transport:
             raise Unavailable(f"{describe(method, url)}: the server closed the connection") from error
         except (aiohttp.ClientError, OSError) as error:
             raise RegistryUnreachable(f"{describe(method, url)}: {_reason(error)}") from error
+        if self._told is not None:
+            self._told(_tale(method, url, headers, response))
+        return response
 
 
 def describe(method: str, url: URL) -> str:
     """A request as Docker names it in errors. The query is left out: it may be a signature, good for whoever has it."""
     return f'{method.title()} "{url.with_query(None)}"'
+
+
+def _tale(method: str, url: URL, sent: Mapping[str, str], response: aiohttp.ClientResponse) -> str:
+    """An exchange, for who wants to see the protocol: no query, no token, no password."""
+    asked = [f"{method} {url.with_query(None)}"]
+    if "Authorization" in sent:
+        asked.append(f"with {sent['Authorization'].partition(' ')[0]} authorization")
+    if "Range" in sent:
+        asked.append(f"from {sent['Range'].removeprefix('bytes=').rstrip('-')} on")
+    told = [f"{response.status} {response.reason}"]
+    if response.status == 401 and "WWW-Authenticate" in response.headers:
+        told.append(f"it wants {response.headers['WWW-Authenticate'].partition(',')[0]}")
+    elif response.status in _REDIRECTS:
+        told.append(f"it is at {_origin(resolve(url, response.headers.get('Location', '')))}")
+    elif response.ok:
+        names = ("Content-Type", "Docker-Content-Digest")
+        told += [response.headers[name] for name in names if name in response.headers]
+        told += [f"{response.content_length} bytes"] if response.content_length is not None else []
+    return f"{', '.join(asked)}: {', '.join(told)}"
 
 
 def resolve(here: URL, location: str) -> URL:

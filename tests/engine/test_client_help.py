@@ -16,7 +16,13 @@ pytestmark = words_of_docker_28
 
 OURS = {"completion", "system stop", "system dial-stdio"}
 # Flags of ours that Docker's command line does not have.
-OWN_FLAGS = {"build": ["progress", "secret"], "create": ["explain"], "run": ["explain", "step"]}
+OWN_FLAGS = {
+    "build": ["progress", "secret"],
+    "create": ["explain"],
+    "pull": ["explain"],
+    "image pull": ["explain"],
+    "run": ["explain", "step"],
+}
 # Docker's say more there: an example, a warning that a command is an experiment.
 LONGER = {"context create", "context update"}
 

@@ -106,6 +106,23 @@ def test_a_password_is_kept_and_used_as_dockers_is(users: tuple[User, User]) -> 
         assert ours == theirs
 
 
+def test_the_protocol_is_told(users: tuple[User, User]) -> None:
+    """``pull --explain``: who was asked for what, and what the answer was, but no password."""
+    user, name = users[1], f"{HERE}/explained:1"
+    user("tag", "tiny", name)
+    user("login", "-u", "me", "-p", "pass", HERE)
+    user("push", name)
+    user("rmi", name)
+    told = user("pull", "--explain", name)[0]
+    asked, known = f"http://{HERE}/v2", r"\S+json, sha256:[0-9a-f]{64}, \d+ bytes"
+    for expected in (
+        f"GET {asked}/: 401 Unauthorized, it wants Basic realm=.basic-realm.",
+        f"HEAD {asked}/explained/manifests/1, with Basic authorization: 200 OK, {known}",
+    ):
+        assert re.search(f"^{expected}$", told, re.MULTILINE), told
+    assert "bWU6cGFzcw" not in told and "HEAD" not in user("pull", name)[0]
+
+
 def test_a_helper_keeps_the_password(users: tuple[User, User]) -> None:
     """It is not in config.json; docker's client finds what ours has stored."""
     docker, ours = users

@@ -103,12 +103,12 @@ def pull(context: Context, flags: Flags, arguments: list[str]) -> int:
     if flags["all-tags"]:
         if has_tag:
             raise InvalidInput("tag can't be used with --all-tags/-a")
-        pulling.pull(context, image, flags["platform"], quiet, sys.stdout, every_tag=True)
+        pulling.pull(context, image, flags["platform"], quiet, sys.stdout, every_tag=True, explain=flags["explain"])
         print(pulling.full_name(image))
         return 0
     if not has_tag and not quiet:
         print("Using default tag: latest", flush=True)
-    pulling.pull(context, image, flags["platform"], quiet, sys.stdout)
+    pulling.pull(context, image, flags["platform"], quiet, sys.stdout, explain=flags["explain"])
     print(pulling.full_name(pulling.familiar(image)))
     return 0
 
@@ -158,6 +158,7 @@ PULL = Command(
     table("""
     -a, --all-tags                Download all tagged images in the repository
         --disable-content-trust   Skip image verification (default true)
+        --explain                 Show every request that the daemon makes, and its answer
         --platform string         Set platform if server is multi-platform capable
     -q, --quiet                   Suppress verbose output
 """),

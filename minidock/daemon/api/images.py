@@ -108,8 +108,8 @@ async def prune(engine: Engine, request: web.Request) -> web.Response:
 
 
 async def create(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``POST /images/create?fromImage=&tag=&platform=`` pulls; ``?fromSrc=&repo=&tag=&message=&changes=&platform=``
-    imports an archive: the body, if ``fromSrc`` is ``-``."""
+    """``POST /images/create?fromImage=&tag=&platform=&explain=`` pulls;
+    ``?fromSrc=&repo=&tag=&message=&changes=&platform=`` imports an archive: the body, if ``fromSrc`` is ``-``."""
     if request.query.get("fromImage"):
         return await _pull(engine, request)
     if request.query.get("fromSrc"):
@@ -125,7 +125,8 @@ async def _pull(engine: Engine, request: web.Request) -> web.StreamResponse:
     identity = credentials.from_header(request.headers.get("X-Registry-Auth", ""))
     asked = request.query.get("platform", "")
     platform = platforms.parse(asked) if asked else platforms.host()
-    return await progress.tell(request, lambda tell: pulling.pull(engine, reference, platform, identity, tell))
+    explain = parameters.boolean(request, "explain")
+    return await progress.tell(request, lambda tell: pulling.pull(engine, reference, platform, identity, tell, explain))
 
 
 async def _import(engine: Engine, request: web.Request) -> web.StreamResponse:
