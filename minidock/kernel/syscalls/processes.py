@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -184,7 +185,17 @@ def waitid(id_type: int, number: int, options: int = os.WEXITED) -> Exit | None:
 
 
 def wait_for(pid: int) -> Exit:
-    """Wait until the child ``pid`` has ended, and reap it."""
+    """Wait until the child ``pid`` has ended, and reap it. Python's signal handlers run meanwhile.
+
+    A signal that comes in the last moment before the call that waits is noted by Python, and handled only when that
+    call returns, which may be never. So it returns once a second.
+    """
+    descriptor = os.pidfd_open(pid)
+    try:
+        while not select.select([descriptor], [], [], 1.0)[0]:
+            continue
+    finally:
+        os.close(descriptor)
     ended = waitid(P_PID, pid)
     assert ended is not None, "without WNOHANG there is always an answer"
     return ended
