@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import minidock
-from chapters.course import ROOT, Chapter, chapters
+from chapters.course import ROOT, Chapter, Exercise, chapter, chapters, exercises
 
 pytestmark = pytest.mark.root
 EACH = pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: str(chapter.number))
@@ -115,3 +115,11 @@ def test_every_module_is_somewhere() -> None:
     assert not lost, lost
     for pattern in beyond:
         assert find(pattern.removesuffix(".*")) is not None, pattern
+
+
+@pytest.mark.parametrize("exercise", list(exercises()), ids=lambda exercise: exercise.name)
+def test_an_exercise_has_its_place_in_the_book(exercise: Exercise) -> None:
+    """A row that can be linked to, with its number and the function's name."""
+    text = (chapter(str(exercise.chapter)).folder / "chapter.md").read_text()
+    anchor = f'<a id="exercise-{exercise.chapter}-{exercise.number}"></a>'
+    assert f"| {anchor}{exercise.id} | `{exercise.name}` |" in text
