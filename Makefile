@@ -54,7 +54,8 @@ test:
 GUEST_OPTIONS := test_limits_reach_the_kernel test_what_the_kernel_lacks_is_left_out_with_a_warning
 GUEST_TESTS ?= tests/kernel/test_cgroups.py tests/kernel/test_cgroups_v2.py tests/engine/test_limits.py tests/engine/test_stats.py \
 	$(addprefix tests/engine/test_create_options.py::,$(GUEST_OPTIONS)) \
-	tests/faults/test_daemon_surroundings.py::test_without_delegation_limits_are_left_out_and_told
+	tests/faults/test_daemon_surroundings.py::test_without_delegation_limits_are_left_out_and_told \
+	tests/kernel/test_networks.py::test_a_neighbour_in_the_hosts_own_network
 
 test-guest:
 	@.ci/setup guest

@@ -234,24 +234,7 @@ def test_contexts_of_every_kind(peer: Dockerd, tmp_path: Path, words: list[str],
     assert results[1] == results[0]
 
 
-def test_a_repository_is_a_context(peer: Dockerd, tmp_path: Path) -> None:
-    """A branch of it, and a directory in it; git's own files stay out of the way."""
-    environment = os.environ | {"GIT_CONFIG_GLOBAL": "/dev/null"}
-    (tmp_path / "repo.git" / "below").mkdir(parents=True)
-    (tmp_path / "repo.git" / "below" / "Dockerfile").write_text("FROM tiny\nCOPY Dockerfile /d\nRUN cat /d\n")
-    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
-    for words in (
-        ["init", "-q", "-b", "side"],
-        ["add", "."],
-        [*author, "commit", "-q", "-m", "one"],
-        ["update-server-info"],
-    ):
-        subprocess.run(["git", *words], cwd=tmp_path / "repo.git", check=True, env=environment)
-    from minidock.client import build_context
-
-    with build_context._from_git(f"file://{tmp_path}/repo.git#side:below", "", compress=False) as context:
-        assert context.body is not None
-        with tarfile.open(fileobj=io.BytesIO(b"".join(context.body))) as archive:
-            assert archive.getnames() == ["Dockerfile"]
+def test_a_repository_that_is_not_there(peer: Dockerd, tmp_path: Path) -> None:
+    """git's own words. (What a repository is good for, test_client_git_context knows.)"""
     done = ran(MINIDOCK, peer, ["build", "git://127.0.0.1:1/x.git"], tmp_path)
     assert done[0] == 1 and done[1].startswith("unable to prepare context: git fetch: "), done

@@ -111,7 +111,8 @@ def test_no_socket_of_ours_is_without_a_path(daemon: Daemon) -> None:
 
     def paths() -> list[str]:
         ours = {os.readlink(link) for pid in marked(daemon.root) for link in Path(f"/proc/{pid}/fd").glob("*")}  # noqa: PTH115
-        lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+        # The daemon's own list: each network namespace has one.
+        lines = [line.split() for line in Path(f"/proc/{daemon.pid}/net/unix").read_text().splitlines()[1:]]
         return [words[7] for words in lines if f"socket:[{words[6]}]" in ours and len(words) > 7]
 
     # The canary: ours are among them. (The kernel may skip some while others come and go.)
