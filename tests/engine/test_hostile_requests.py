@@ -70,7 +70,8 @@ class Watched:
 
     def prepare(self) -> None:
         """What may be hurt is there again."""
-        self.daemon.request("POST", f"/images/tiny/tag?repo={SPARE}")
+        for name in ("tiny", SPARE):
+            self.daemon.request("POST", f"/images/{self._before['Image']}/tag?repo={name}")
         if self.daemon.request("GET", f"/containers/{OTHER}/json")[0] == 404:
             self.create(OTHER)
 
