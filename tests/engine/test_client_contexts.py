@@ -15,22 +15,12 @@ import pytest
 
 from tests.engine.test_client_remote import Certificates
 from tests.peers import words_of_docker_28
+from tests.registries import tar_of
 
 pytestmark = words_of_docker_28
 
 CLIENTS = {"docker": ["docker"], "minidock": [sys.executable, "-c", "from minidock.client.main import main; main()"]}
 META = b'{"Name":"a","Metadata":{},"Endpoints":{"docker":{"Host":"unix:///y"}}}'
-
-
-def tar(**files: bytes) -> bytes:
-    """An archive of files whose names have dots and dashes for underscores."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name.replace("__", "/").replace("_", "."))
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    return out.getvalue()
 
 
 def names_in(archive: bytes) -> list[str]:
@@ -52,10 +42,10 @@ def pair(tmp_path: Path) -> dict[str, Path]:
     """A directory for each client, with the same files in it."""
     made = Certificates(tmp_path / "certificates")
     archives = {
-        "good.tar": tar(meta_json=META, tls__docker__ca_pem=b"CA"),
+        "good.tar": tar_of({"meta.json": META, "tls/docker/ca.pem": b"CA"}),
         "good.zip": zipped("meta.json", META),
-        "other.tar": tar(meta_json=META, other=b"x"),
-        "empty.tar": tar(),
+        "other.tar": tar_of({"meta.json": META, "other": b"x"}),
+        "empty.tar": tar_of({}),
         "there": b"",
     }
     found = {}
@@ -129,9 +119,9 @@ def test_the_same_words_and_the_same_files(pair: dict[str, Path]) -> None:
 @pytest.mark.parametrize(
     "archive",
     [
-        tar(meta_json=META, tls__docker__dir__file=b"x"),
-        tar(meta_json=b'{"Name":"a"}'),
-        tar(meta_json=b"{"),
+        tar_of({"meta.json": META, "tls/docker/dir/file": b"x"}),
+        tar_of({"meta.json": b'{"Name":"a"}'}),
+        tar_of({"meta.json": b"{"}),
         zipped("meta.json", b" " * (11 << 20)),
         zipped("tls/docker/../../../escaped", b"x"),
         b"PK\x03\x04nonsense",

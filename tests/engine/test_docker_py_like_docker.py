@@ -12,21 +12,13 @@ import docker
 import docker.errors
 import pytest
 
+from tests.archives import archive, file
 from tests.engine.harness import PATIENCE, running_daemon, tiny_archive
 from tests.peers import dockerd
 
+FILES = [file("first", b"1", mode=0o640, uid=7), file("second", b"22", mode=0o640, uid=7)]
+
 pytestmark = [pytest.mark.root, pytest.mark.timeout(200)]
-
-
-def archive(**files: str) -> bytes:
-    """A tar archive of small files."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as opened:
-        for name, text in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode, member.uid = len(text), 0o640, 7
-            opened.addfile(member, io.BytesIO(text.encode()))
-    return out.getvalue()
 
 
 def members(pieces: Any) -> list[tuple[str, int, int, int]]:
@@ -66,7 +58,7 @@ def containers(client: Any) -> dict[str, Any]:
     told["exec as"] = one.exec_run("id -u", user="7", workdir="/tmp", environment={"X": "1"})
     told["exec missing"] = one.exec_run("nosuch")[0] in (126, 127)
     told["stream"] = b"".join(one.exec_run("sh -c 'echo 1; echo 2'", stream=True).output)
-    told["put"] = one.put_archive("/tmp", archive(first="1", second="22"))
+    told["put"] = one.put_archive("/tmp", archive(FILES))
     told["get"] = members(one.get_archive("/tmp/first")[0]), one.get_archive("/tmp/first")[1]["size"]
     told["get missing"] = failure(lambda: one.get_archive("/nosuch"))
     told["diff"] = sorted((item["Path"], item["Kind"]) for item in one.diff())

@@ -12,7 +12,7 @@ import zipfile
 from typing import BinaryIO
 
 from minidock.client import contexts
-from minidock.client.commands.contexts import check_name
+from minidock.client.commands.contexts import check_name, described, read_file
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flags
 from minidock.errors import InvalidInput
@@ -27,11 +27,8 @@ def export(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock context export``: to ``NAME.dockercontext``, another file that is not there yet, or ``-``."""
     name, *rest = arguments
     target = rest[0] if rest else f"{name}.dockercontext"
-    if name == contexts.DEFAULT:
-        host = {"Host": context.from_environment, "SkipTLSVerify": False}
-        document, files = {"Name": name, "Metadata": {}, "Endpoints": {"docker": host}}, {}
-    else:
-        document, files = contexts.read(name), contexts.material(name)
+    document = described(context, name)
+    files = {} if name == contexts.DEFAULT else contexts.material(name)
     archive = _archive(json.dumps(document, separators=(",", ":")).encode(), files)
     if target == "-":
         sys.stdout.buffer.write(archive)
@@ -68,14 +65,7 @@ def import_(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock context import``: from a tar or zip file, or from standard input."""
     name, source = arguments
     check_name(name)
-    try:
-        if source == "-":
-            data = sys.stdin.buffer.read(_MUCH + 1)
-        else:
-            with open(source, "rb") as file:
-                data = file.read(_MUCH + 1)
-    except OSError as error:
-        raise InvalidInput(f"open {source}: {str(error.strerror).lower()}") from None
+    data = sys.stdin.buffer.read(_MUCH + 1) if source == "-" else read_file(source, _MUCH + 1)
     if len(data) > _MUCH:
         raise InvalidInput(f"{source} is larger than the {_MUCH >> 20} MB that a context may have")
     document, files = _read(data)

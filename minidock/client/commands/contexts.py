@@ -105,7 +105,7 @@ def _endpoint(context: Context, words: list[str], source: str) -> tuple[dict[str
     endpoint: dict[str, Any] = contexts.read(source)["Endpoints"]["docker"] if source else {}
     endpoint = {"Host": options.pop("host", endpoint.get("Host", context.from_environment))} | endpoint
     endpoint["SkipTLSVerify"] = boolean(options.pop("skip-tls-verify", "false"))
-    files = {f"{one}.pem": _read(options.pop(one)) for one in contexts.FILES if one in options}
+    files = {f"{one}.pem": read_file(options.pop(one)) for one in contexts.FILES if one in options}
     if options:
         raise InvalidInput(f"unable to create docker endpoint config: unrecognized config key: {next(iter(options))}")
     return endpoint, files
@@ -123,24 +123,31 @@ def check_name(name: str) -> None:
 _NAMES = "^[a-zA-Z0-9][a-zA-Z0-9_.+-]+$"
 
 
-def _read(path: str) -> bytes:
+def read_file(path: str, most: int = -1) -> bytes:
+    """A file that the user has named, or its first ``most`` bytes. Raises InvalidInput."""
     try:
         with open(os.path.expanduser(path), "rb") as file:
-            return file.read()
+            return file.read(most)
     except OSError as error:
         raise InvalidInput(f"open {path}: {str(error.strerror).lower()}") from None
+
+
+def described(context: Context, name: str) -> dict[str, Any]:
+    """A context's document; that of the default one is made of the environment. Raises NotFound."""
+    if name != contexts.DEFAULT:
+        return contexts.read(name)
+    host = {"Host": context.from_environment, "SkipTLSVerify": False}
+    return {"Name": name, "Metadata": {}, "Endpoints": {"docker": host}}
 
 
 def inspect(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock context inspect``."""
     found = []
     for name in arguments or [context.name]:
+        document = described(context, name)
         if name == contexts.DEFAULT:
-            host = {"Host": context.from_environment, "SkipTLSVerify": False}
-            document: dict[str, Any] = {"Name": name, "Metadata": {}, "Endpoints": {"docker": host}}
             storage = {"MetadataPath": "<IN MEMORY>", "TLSPath": "<IN MEMORY>"}
         else:
-            document = contexts.read(name)
             storage = {"MetadataPath": contexts.metadata(name), "TLSPath": contexts.certificates(name)}
         directory = f"{contexts.certificates(name)}/docker"
         material = {"docker": sorted(os.listdir(directory))} if os.path.isdir(directory) else {}
