@@ -31,12 +31,13 @@ def update(engine: Engine, container: Container, before: dict[str, str]) -> None
     """
     after = texts(engine, container)
     hosts_file, resolver_file = container.bundle / "hosts", container.bundle / "resolv.conf"
-    if hosts_file.stat().st_size < _MUCH:
+    present = _read(hosts_file)
+    if len(present) < _MUCH:
         old, new = before["hosts"].splitlines(), after["hosts"].splitlines()
-        lines = [line for line in _read(hosts_file).splitlines() if line not in old or line in new]
+        lines = [line for line in present.splitlines() if line not in old or line in new]
         lines += [line for line in new if line not in old]
         _write(hosts_file, "".join(f"{line}\n" for line in lines))
-    if resolver_file.stat().st_size < _MUCH and _read(resolver_file) == before["resolv.conf"]:
+    if _read(resolver_file) == before["resolv.conf"]:
         _write(resolver_file, after["resolv.conf"])
 
 
@@ -81,7 +82,9 @@ def _extra_hosts(engine: Engine, host: HostConfig) -> list[tuple[list[str], str]
 
 
 def _read(path: Path) -> str:
-    return path.read_text(errors="surrogateescape")
+    """The text, or the first ``_MUCH`` letters of it: it may have grown since anybody looked."""
+    with path.open(errors="surrogateescape") as file:
+        return file.read(_MUCH)
 
 
 def _write(path: Path, text: str) -> None:

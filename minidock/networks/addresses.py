@@ -193,9 +193,12 @@ def check_mac(text: str) -> str:
 def parse_subnet6(text: str) -> IPv6Network:
     """``--fixed-cidr-v6``: ``fd12::/64``. Raises InvalidInput."""
     try:
-        return IPv6Network(text)
+        subnet = IPv6Network(text)
     except ValueError as error:
         raise InvalidInput(f"invalid IPv6 subnet: {error}") from None
+    if subnet.prefixlen > 126:
+        raise InvalidInput(f"invalid IPv6 subnet: {text} has no room for a gateway and a container")
+    return subnet
 
 
 def parse_gateway(text: str) -> IPv4Interface:

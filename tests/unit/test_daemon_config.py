@@ -56,6 +56,7 @@ def test_both_is_a_conflict(tmp_path: Path) -> None:
         ({"bip": "nonsense"}, "bip 'nonsense'"),
         ({"fixed-cidr-v6": "fd12::/64"}, "--fixed-cidr-v6 needs --ipv6"),
         ({"ipv6": True, "fixed-cidr-v6": "fd12::1/64"}, "invalid IPv6 subnet: fd12::1/64 has host bits set"),
+        ({"ipv6": True, "fixed-cidr-v6": "fd12::/128"}, "fd12::/128 has no room for a gateway and a container"),
         ({"hosts": ["tcp://0.0.0.0:2375"]}, "would give root on this machine"),
         ([], "not a JSON object"),
     ],
