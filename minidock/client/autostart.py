@@ -51,7 +51,7 @@ def _start_and_wait() -> None:
 def _spawn(notify: str) -> subprocess.Popen[bytes]:
     """The daemon in a session of its own: the terminal's ^C is not for it, nor its end."""
     beside = Path(sys.executable).with_name("minidockd")
-    command = [str(beside)] if beside.exists() else [sys.executable, "-m", "minidock.daemon.main"]
+    command = [str(beside)] if beside.exists() else [sys.executable, "-I", "-m", "minidock.daemon.main"]
     with LOG.open("ab") as log:
         return subprocess.Popen(
             command,

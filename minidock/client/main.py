@@ -190,7 +190,7 @@ def _dispatch(context: Context, words: list[str]) -> int:
         return run([*rest, "--help"])
     if name == "registry":
         # A program of its own: it needs no daemon, and the client imports nothing of it.
-        os.execv(sys.executable, [sys.executable, "-m", "minidock.registry.server", *rest])
+        os.execv(sys.executable, [sys.executable, "-I", "-m", "minidock.registry.server", *rest])
     if name in GROUPS:
         return _dispatch_group(context, name, rest)
     if name not in COMMANDS:

@@ -127,7 +127,7 @@ def host(name: str) -> str:
 def _ask(request: dict[str, Any]) -> dict[str, Any]:
     """Have the program for it ask the registry. Raises NotFound, RegistryError, InvalidInput."""
     auth = credentials.headers(request["name"]).get("X-Registry-Auth", "")
-    command = [sys.executable, "-m", "minidock.registry.documents"]
+    command = [sys.executable, "-I", "-m", "minidock.registry.documents"]
     done = subprocess.run(command, input=json.dumps(request | {"auth": auth}).encode(), stdout=subprocess.PIPE)
     if done.returncode:
         raise InvalidInput(f"the registry could not be asked about {request['name']}")

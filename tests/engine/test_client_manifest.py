@@ -99,3 +99,12 @@ def test_what_is_not_there(registry: str, tmp_path: Path) -> None:
     assert both(tmp_path, "create", "--insecure", "elsewhere.invalid/a:1", f"{registry}/for-amd64:1")[0] == 0
     assert both(tmp_path, "push", "--insecure", "elsewhere.invalid/a:1")[0] == 1
     assert both(tmp_path, "rm", "elsewhere.invalid/a:1", f"{registry}/a:1")[0] == 1
+
+
+def test_nothing_of_the_directory_that_one_is_in_is_loaded(registry: str, tmp_path: Path) -> None:
+    """``python -m`` would look for modules there first: in a build context, or whatever somebody has unpacked."""
+    (tmp_path / "asyncio.py").write_text("raise SystemExit('planted')")
+    command = [sys.executable, "-I", *MINIDOCK[1:], "inspect", f"{registry}/for-amd64:1"]
+    environment = os.environ | {"DOCKER_CONFIG": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "planted" not in done.stderr, done.stderr
