@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,19 +66,20 @@ def _descendants(pid: int) -> list[int]:
 
 
 @contextmanager
-def dockerd(*options: str, own_network: bool = True) -> Iterator[Dockerd]:
+def dockerd(*options: str, own_network: bool = True, inside: Sequence[str] = ()) -> Iterator[Dockerd]:
     """Start a dockerd that sees no network but its own, and end it (its containers too) afterwards.
 
     With ``own_network=False`` it stays in the caller's network namespace, with no bridge and no firewall rules: then a
-    registry on the caller's loopback can be reached.
+    registry on the caller's loopback can be reached. ``inside``: the words that lead into the network namespace of
+    another host, where it is to live (and leaves its bridge and its rules).
     """
     before = _cgroups()
     with tempfile.TemporaryDirectory(prefix="dockerd-") as directory:
         root = Path(directory)
         host = f"unix://{root}/d.sock"
-        flags = ["--mount", "--net"] if own_network else ["--mount"]
+        flags = ["--mount", "--net"] if own_network and not inside else ["--mount"]
         network = [] if own_network else ["--bridge=none", "--iptables=false", "--ip-forward=false"]
-        command = ["unshare", *flags, "--", "sh", "-c", 'ip link set lo up; exec dockerd "$@"', "dockerd"]
+        command = [*inside, "unshare", *flags, "--", "sh", "-c", 'ip link set lo up; exec dockerd "$@"', "dockerd"]
         command += ["--data-root", f"{root}/data", "--exec-root", f"{root}/exec", "-p", f"{root}/pid", "-H", host]
         with (root / "log").open("wb") as log:
             process = subprocess.Popen([*command, *network, *options], stdout=log, stderr=log, start_new_session=True)

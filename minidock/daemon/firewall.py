@@ -1,4 +1,5 @@
-"""The networks' rules are put back when a firewall that is loaded anew has taken them away."""
+"""The networks' rules are put back when a firewall that is loaded anew has taken them away, or when another one comes
+whose rules do not know our networks."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ def mended(engine: Engine) -> Iterator[None]:
     """Inside, it is so. To be entered on the event loop."""
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
     with watch.open_socket() as told:
-        loop.add_reader(told, lambda: changed.set() if watch.something_went(told) else None)
+        loop.add_reader(told, lambda: changed.set() if watch.concerns_us(told, engine.networks.filter.name) else None)
         task = loop.create_task(_mend(engine, changed))
         try:
             yield
@@ -34,6 +35,6 @@ async def _mend(engine: Engine, changed: asyncio.Event) -> None:
         changed.clear()
         try:
             if await asyncio.to_thread(engine.networks.mend_filter):
-                log.warning("somebody took our packet filter rules away: they are loaded again")
+                log.warning("somebody changed the packet filter: our rules, which were missing there, are loaded again")
         except MinidockError as error:
             log.error("the packet filter: %s", error)

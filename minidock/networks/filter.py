@@ -14,9 +14,9 @@ The story of a packet, in the order of the hooks:
 - ``postrouting``: on its way out a packet gets the host's address (masquerade); so do those whose answer would not pass
   here again: a container's to a neighbour's published port, and the host's from its 127.0.0.1.
 
-A table of our own cannot overrule another's drop: a packet has to be accepted by *every* chain on its way. On a host
-where Docker runs, its ``FORWARD`` chain drops what it does not know; it leaves a chain ``DOCKER-USER`` to others, where
-:meth:`Filter.befriend_docker` says that we know ours. (Not with the old iptables-legacy, whose rules nft cannot see.)
+A table of our own cannot overrule another's drop: a packet has to be accepted by *every* chain on its way. Docker, ufw
+and their kin drop in the chain ``FORWARD`` of iptables what they do not know. :meth:`Filter.befriend_iptables` says
+there that our bridges are ours to judge. (Not with the old iptables-legacy, whose rules nft cannot see.)
 """
 
 from __future__ import annotations
@@ -113,6 +113,13 @@ table bridge {name} {{
 }}
 """
 
+FORWARD_CHAINS = ("ip filter FORWARD", "ip6 filter FORWARD")
+"""Where iptables and ip6tables (those that are made of nft) judge what passes through the host."""
+
+_ACCEPTANCE = re.compile(
+    r'(iifname|oifname) "(\S+)" +counter packets \d+ bytes \d+ accept(?: comment "(\S+)")? # handle (\d+)'
+)
+
 MORE_PLACES = ":/usr/sbin:/sbin"
 """Where Debian keeps nft, beyond an ordinary user's PATH."""
 
@@ -183,18 +190,26 @@ class Filter:
         """Has somebody else (a firewall that was loaded anew) taken our rules away since :meth:`load`?"""
         return self._show() != self._shown
 
-    def befriend_docker(self, bridges: Iterable[str]) -> None:
-        """Where there is Docker's chain for others' rules, say there that these bridges are ours to judge."""
-        chain = "ip filter DOCKER-USER"
-        listed = subprocess.run([find_nft(), "-a", "list", "chain", *chain.split()], capture_output=True, text=True)
-        if listed.returncode != 0:
-            return
-        own = re.findall(rf'comment "{re.escape(self.name)}" # handle ([0-9]+)', listed.stdout)
-        script = [f"delete rule {chain} handle {handle}\n" for handle in own]
-        for name in bridges:
-            for end in ("iifname", "oifname"):
-                script.append(f'insert rule {chain} {end} "{name}" counter accept comment "{self.name}"\n')
-        _nft("".join(script))
+    def befriend_iptables(self, bridges: Iterable[str]) -> bool:
+        """Where iptables has a chain FORWARD, accept there what comes from or goes to these bridges, and no others.
+
+        True when that was not so already. Nothing is changed without need, so this may follow every change.
+        """
+        wanted = {(end, bridge) for bridge in bridges for end in ("iifname", "oifname")}
+        script = ""
+        for chain in FORWARD_CHAINS:
+            listed = subprocess.run([find_nft(), "-a", "list", "chain", *chain.split()], capture_output=True, text=True)
+            if listed.returncode != 0:
+                continue
+            # The comment says whose a rule is; one that iptables-restore has put back shows none to nft.
+            rules = _ACCEPTANCE.findall(listed.stdout)
+            for end, bridge, comment, handle in rules:
+                if comment == self.name and (end, bridge) not in wanted:
+                    script += f"delete rule {chain} handle {handle}\n"
+            for end, bridge in sorted(wanted - {(end, bridge) for end, bridge, _, _ in rules}):
+                script += f'insert rule {chain} {end} "{bridge}" counter accept comment "{self.name}"\n'
+        _nft(script)
+        return bool(script)
 
     def _show(self) -> str:
         words = ["-s", "-t", "list", "table"]

@@ -155,7 +155,7 @@ class Networks:
         self._release(self.store.endpoints())
         with self._lock, Netlink() as kernel:
             if self._bridged():
-                self.filter.befriend_docker([])
+                self.filter.befriend_iptables([])
                 self.filter.unload()
             for network in self._bridged():
                 bridge.unmake(kernel, network.bridge)
@@ -163,10 +163,13 @@ class Networks:
     # --------------------------------------------------------------------------------------------------- packet filter
 
     def mend_filter(self) -> bool:
-        """Load the rules again if somebody else took them away (a firewall's reload). True when it was so."""
+        """After a firewall's reload, or the start of another Docker: load our rules again if they were taken away, and
+        say to iptables what it has to know. True when something was missing."""
         with self._lock:
-            if not self._bridged() or not self.filter.damaged():
+            if not self._bridged():
                 return False
+            if not self.filter.damaged():
+                return self._befriend_iptables()
             self._load_filter()
             return True
 
@@ -180,10 +183,10 @@ class Networks:
         for container, endpoints in by_container.items():
             elements += self._elements(endpoints, self._publications.get(container, []))
         self.filter.load(elements)
-        self._befriend_docker()
+        self._befriend_iptables()
 
-    def _befriend_docker(self) -> None:
-        self.filter.befriend_docker(network.bridge for network in self._bridged())
+    def _befriend_iptables(self) -> bool:
+        return self.filter.befriend_iptables(network.bridge for network in self._bridged())
 
     def _elements(self, endpoints: Sequence[Endpoint], publications: Sequence[Publication]) -> list[Element]:
         found = [element for endpoint in endpoints for element in filter.of_endpoint(endpoint)]
@@ -256,7 +259,7 @@ class Networks:
             if not self.filter.loaded:
                 self._load_filter()
             self.filter.change((), filter.of_network(network))
-            self._befriend_docker()
+            self._befriend_iptables()
             bridge.make(kernel, network)
 
     def _unmake(self, kernel: Netlink, network: Network) -> None:
@@ -266,7 +269,7 @@ class Networks:
             self.store.left(network.bridge)
             if self.filter.loaded:
                 self.filter.change(filter.of_network(network), ())
-            self._befriend_docker()
+            self._befriend_iptables()
             if not self._bridged():
                 self.filter.unload()
 

@@ -1,19 +1,33 @@
-"""Has somebody taken our rules away? The kernel tells of every change of the packet filter, and by whom it was made.
+"""Has somebody taken our rules away? The kernel tells of every change of the packet filter.
 
-A firewall that is loaded anew often begins with ``flush ruleset``, which means everybody's. Source: nfnetlink, group
-NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h).
+A firewall that is loaded anew often begins with ``flush ruleset``, which means everybody's. One that starts after us
+(Docker, ufw) may bring a chain that drops what passes through the host. All other changes, as Docker's for each of its
+containers, are no reason to look. Sources: nfnetlink, group NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h); messages
+and attributes in linux/netfilter/nf_tables.h.
 """
 
 from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Iterator
 
 _NETLINK_NETFILTER = 12
 _NFNLGRP_NFTABLES = 7
 _NFNL_SUBSYS_NFTABLES = 10
-_DELETIONS = {_NFNL_SUBSYS_NFTABLES << 8 | message for message in (2, 5, 8, 11)}
-"""NFT_MSG_DELTABLE, DELCHAIN, DELRULE, DELSET."""
+_NEWCHAIN, _DELCHAIN, _NEWRULE, _DELRULE = (_NFNL_SUBSYS_NFTABLES << 8 | message for message in (3, 5, 6, 8))
+_NFTA_CHAIN_NAME, _NFTA_RULE_CHAIN = 3, 2
+_CHAIN_IN = {
+    _NEWCHAIN: _NFTA_CHAIN_NAME,
+    _DELCHAIN: _NFTA_CHAIN_NAME,
+    _NEWRULE: _NFTA_RULE_CHAIN,
+    _DELRULE: _NFTA_RULE_CHAIN,
+}
+"""Messages about chains and rules, and the attribute that names the chain. A table's end is told for each chain."""
+_NFTA_TABLE = 1
+"""The table's name, in all of them."""
+_HEADERS = 16 + 4
+"""struct nlmsghdr, struct nfgenmsg."""
 
 
 def open_socket() -> socket.socket:
@@ -24,8 +38,11 @@ def open_socket() -> socket.socket:
     return told
 
 
-def something_went(told: socket.socket) -> bool:
-    """Read all that there is: was a table, chain, rule or set deleted? When too much came at once: perhaps."""
+def concerns_us(told: socket.socket, table: str) -> bool:
+    """Read all that there is: did anything go from our ``table``, or change in iptables' chain FORWARD?
+
+    When too much came at once: perhaps.
+    """
     found = False
     while True:
         try:
@@ -35,7 +52,28 @@ def something_went(told: socket.socket) -> bool:
         except OSError:  # ENOBUFS: messages were lost
             found = True
             continue
-        while len(data) >= 16:
-            length, kind = struct.unpack_from("=IH", data)
-            found = found or kind in _DELETIONS
-            data = data[max(16, (length + 3) & ~3) :]
+        for kind, place in _changes(data):
+            gone = kind in (_DELCHAIN, _DELRULE)
+            found = found or (gone and place[0] == table) or place == ("filter", "FORWARD")
+
+
+def _changes(data: bytes) -> Iterator[tuple[int, tuple[str, str]]]:
+    """The kinds of the messages about chains and rules, each with the table and the chain."""
+    while len(data) >= _HEADERS:
+        length, kind = struct.unpack_from("=IH", data)
+        if kind in _CHAIN_IN:
+            attributes = dict(_attributes(data[_HEADERS:length]))
+            yield kind, (_text(attributes.get(_NFTA_TABLE)), _text(attributes.get(_CHAIN_IN[kind])))
+        data = data[max(16, (length + 3) & ~3) :]
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """netlink(7): a length with its own header, a kind, and the value, up to the next multiple of four."""
+    while len(data) >= 4:
+        length, kind = struct.unpack_from("=HH", data)
+        yield kind, data[4:length]
+        data = data[max(4, (length + 3) & ~3) :]
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").rstrip(b"\0").decode(errors="replace")

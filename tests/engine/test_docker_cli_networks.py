@@ -13,6 +13,7 @@ import pytest
 
 from tests.engine.harness import Daemon, running_daemon, wait_for
 from tests.engine.outside import HERE, THERE, Outside, on_the_host, outside, services_archive
+from tests.peers import dockerd
 
 pytestmark = pytest.mark.root
 
@@ -349,6 +350,30 @@ def test_a_firewalls_reload_is_noticed(daemon: Daemon, world: Outside) -> None:
     assert on_the_host(daemon, "nft", "flush", "ruleset").returncode == 0
     wait_for(lambda: "everywhere4" in on_the_host(daemon, "nft", "list", "ruleset").stdout, "the rules to be back")
     assert world.get(HERE, 8080) == "hello"
+
+
+def test_a_docker_that_starts_later(daemon: Daemon, world: Outside) -> None:
+    """Its FORWARD chain drops what it does not know: it is told, without our doing anything; after its restart, too,
+    and after a firewall's reload between the two."""
+    if shutil.which("dockerd") is None:
+        pytest.skip("needs dockerd: apt install docker.io")
+    daemon.ok("run", "-d", "-p", f"{HERE}:8080:80", *SERVER)
+    wait_for(lambda: world.get(HERE, 8080) == "hello", "the server")
+    try:
+        for _ in range(2):
+            with dockerd(inside=daemon.inside()) as docker:
+                assert docker.docker("network", "create", "another").returncode == 0
+                # Docker's own doing, where the host did not forward before it.
+                assert on_the_host(daemon, "iptables", "-P", "FORWARD", "DROP").returncode == 0
+                wait_for(lambda: world.get(HERE, 8080, 1) == "hello", "the port, beside Docker")
+            assert world.get(HERE, 8080) == "hello"
+            assert on_the_host(daemon, "nft", "flush", "ruleset").returncode == 0
+            wait_for(lambda: world.get(HERE, 8080, 1) == "hello", "the port, after a firewall's reload")
+    finally:
+        for link in {link for link in daemon.links() if link == "docker0" or link.startswith("br-")}:
+            on_the_host(daemon, "ip", "link", "del", link)
+        for family, table in (("ip", "filter"), ("ip", "nat"), ("ip6", "filter")):
+            on_the_host(daemon, "nft", "delete", "table", family, table)
 
 
 def test_real_services_find_each_other(daemon: Daemon, world: Outside) -> None:

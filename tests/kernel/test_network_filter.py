@@ -357,13 +357,18 @@ def test_who_may_configure_the_network_is_free(bridge: Bridge, spawn: Spawn) -> 
 
 
 def test_after_a_firewalls_reload(bridge: Bridge, spawn: Spawn) -> None:
-    """``flush ruleset`` is noticed, and everything is there again: rules, networks, published ports."""
+    """``flush ruleset`` is noticed, and everything is there again: rules, networks, published ports.
+
+    What happens in tables of others, or is our own doing, is not.
+    """
     outside, pid = world(spawn), spawn()
     bridge.connect("a", pid, [Wish(network=bridge.default)], [publication()])
     with watch.open_socket() as told:
-        assert not watch.something_went(told)
+        bridge.connect("b", spawn(), [Wish(network=bridge.default)])
+        subprocess.run(["nft", "add table ip x { chain y { counter accept; }; }; delete table ip x"], check=True)
+        assert not watch.concerns_us(told, bridge.filter.name)
         subprocess.run(["nft", "flush", "ruleset"], check=True)
-        assert watch.something_went(told)
+        assert watch.concerns_us(told, bridge.filter.name)
         with server_in(pid) as server:
             assert is_deaf(server, outside, "198.51.100.1", 8080)
             assert bridge.mend_filter()
@@ -394,6 +399,7 @@ def test_beside_docker(database: Database, spawn: Spawn) -> None:
         syscalls.setns(os.open(f"/proc/{docker.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC), syscalls.CLONE_NEWNET)
         # Docker's own doing, unless the host forwarded before; a new namespace takes that over from the machine.
         subprocess.run(["iptables", "-P", "FORWARD", "DROP"], check=True)
+        before = iptables("-S")
         own = Bridge(database, "minidock0")
         own.open()
         outside, pid, stranger = world(spawn), spawn(), spawn()
@@ -403,14 +409,39 @@ def test_beside_docker(database: Database, spawn: Spawn) -> None:
         with server_in(pid) as server, listening(outside) as far:
             assert says(server, outside, "198.51.100.1", 8080) == "198.51.100.2"
             assert says(far, stranger, "198.51.100.2", far.getsockname()[1]) == "198.51.100.1"
-            own.filter.befriend_docker([])
+            own.filter.befriend_iptables([])
             assert is_deaf(server, outside, "198.51.100.1", 8080)
         own.leave("a")
         own.leave("b")
         own.remove(other)
         own.close()
-        rules = subprocess.run(["iptables", "-S", "DOCKER-USER"], check=True, capture_output=True, text=True).stdout
-        assert rules == "-N DOCKER-USER\n-A DOCKER-USER -j RETURN\n"
+        assert iptables("-S") == before
+
+
+def iptables(*words: str) -> str:
+    """In the host of this test."""
+    return subprocess.run(["iptables", *words], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("program", ["iptables", "ip6tables"])
+def test_a_firewall_that_comes_later_is_told_once(bridge: Bridge, program: str) -> None:
+    """A policy of iptables that drops, as ufw's: noticed, mended; and what we do about it is no reason to do it again.
+
+    Rules that iptables-restore put back are known again: they lose in nft's eyes the comment that said whose they are.
+    """
+    with watch.open_socket() as told:
+        subprocess.run([program, "-P", "FORWARD", "DROP"], check=True)
+        assert watch.concerns_us(told, bridge.filter.name)
+        assert bridge.mend_filter()
+        assert not bridge.mend_filter()
+        rules = subprocess.run([program, "-S", "FORWARD"], check=True, capture_output=True, text=True).stdout
+        assert rules.count("-i minidock0 ") == rules.count("-o minidock0 ") == 1, rules
+        saved = subprocess.run([f"{program}-save"], check=True, capture_output=True).stdout
+        subprocess.run([f"{program}-restore"], input=saved, check=True)
+        assert watch.concerns_us(told, bridge.filter.name)
+        assert not bridge.mend_filter()
+        subprocess.run([program, "-D", "FORWARD", "1"], check=True)
+        assert bridge.mend_filter()
 
 
 def test_ports_are_reserved_all_or_none() -> None:
