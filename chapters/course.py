@@ -58,6 +58,8 @@ class Exercise:
     law: Callable[[Subject], None]
     hints: tuple[str, ...]
     wrong: tuple[Wrong, ...] = ()
+    uses: tuple[str, ...] = ()
+    """What else of the engine the answer may stand on, as ``package.module:name``: the stub imports and outlines it."""
     needs_root: bool = False
     number: int = field(default=0, compare=False)
     chapter: int = field(default=0, compare=False)

@@ -191,6 +191,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.kernel.mounts:parse_line",
+        uses=("minidock.kernel.mounts:unescape",),
         title="What is mounted here?",
         task="""Read one line of /proc/self/mountinfo (man 5 proc_pid_mountinfo) into a Mount. The number of
         optional fields varies from line to line; a lone - ends them. You may use unescape from
@@ -221,6 +222,11 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.kernel.mounts:parse_options",
+        uses=(
+            "minidock.kernel.mounts:FLAG_OPTIONS",
+            "minidock.kernel.mounts:PROPAGATION_OPTIONS",
+            "minidock.kernel.mounts:RECURSIVE_OPTIONS",
+        ),
         title="One list of options, four system calls",
         task="""People write mount options as one list: ro,nosuid,size=64k,rslave. Sort them into MountOptions:
         flags of mount(2), flags to be cleared, propagation, recursive attributes for mount_setattr(2), and
@@ -247,6 +253,10 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.containers.steps.process:find_program",
+        uses=(
+            "minidock.errors:ProgramNotExecutable",
+            "minidock.errors:ProgramNotFound",
+        ),
         title="Which program is sh?",
         task="""The kernel executes paths, not names. Find a program: a name with a slash is a path already, any
         other name is looked for in the directories of search, separated by colons. A directory, or a file
@@ -278,9 +288,14 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.images.elf:libraries",
+        uses=(
+            "minidock.images.elf:Elf",
+            "minidock.images.elf:find_library",
+            "minidock.images.elf:read_elf",
+        ),
         title="What does a shell need?",
         task="""A root made by hand needs more than the program: its loader, and its libraries, and what those need.
-        read_elf (in minidock.images.elf) reads one file; _find(name, search) there finds a library. Walk
+        read_elf (in minidock.images.elf) reads one file; find_library(name, search) there finds a library. Walk
         from the program to all that is needed, and return it by path. Each library name is loaded once.""",
         law=law_libraries,
         hints=(

@@ -229,6 +229,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.daemon.signals:signal_number",
+        uses=("minidock.errors:InvalidInput",),
         title="KILL, SIGKILL, 9",
         task="""docker kill --signal takes a number or a name, with or without SIG, in either case; real-time
         signals are written RTMIN+3 or RTMAX-1. Return the number. Raise InvalidInput (from minidock.errors)
@@ -259,6 +260,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.containers.users:resolve",
+        uses=("minidock.errors:InvalidInput",),
         title="Who is ann:mail?",
         task="""docker run -u takes user, user:group, :group, each a name or a number. passwd and group are the
         texts of the container's own files. A number is taken as it is, even if some user has it for a name.

@@ -181,6 +181,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.units:parse_size",
+        uses=("minidock.errors:InvalidInput",),
         title="How much is 512m?",
         task="""-m 512m: a number, perhaps with a fraction, perhaps a blank, and a unit of k, m, g, t, p in either
         case, perhaps with b or ib behind it. Every unit is a power of 1024; a bare b, or nothing, is bytes.
@@ -212,6 +213,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.units:parse_cpus",
+        uses=("minidock.errors:InvalidInput",),
         title="One and a half processors",
         task="""--cpus 1.5 travels through the API as NanoCpus: billionths of a processor, an integer. Convert
         exactly. Raise InvalidInput for what is no number, and for one that needs more than nine digits
@@ -260,6 +262,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.kernel.cgroups.values:swap_only",
+        uses=("minidock.errors:InvalidSpec",),
         title="Memory and swap, together or apart",
         task="""Docker's --memory-swap counts memory and swap together, as version 1 of cgroups does. Version 2
         limits swap alone. Given the limit of memory and that of both, return that of swap alone. -1 is no
@@ -285,6 +288,10 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.kernel.cgroups.layout:parse_mountinfo",
+        uses=(
+            "minidock.kernel.mounts:Mount",
+            "minidock.kernel.mounts:parse_line",
+        ),
         title="Version 1, version 2, or both?",
         task="""From the text of /proc/self/mountinfo find out how cgroups are mounted, and return a Layout: kind is
         v1, v2, hybrid or none; v1 maps each controller, and each name=…, to its mount point; v2 is where

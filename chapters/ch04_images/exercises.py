@@ -292,6 +292,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.oci.digest:check",
+        uses=("minidock.errors:InvalidDigest",),
         title="Is this a digest?",
         task="""sha256: and 64 lower-case hexadecimal digits, or sha512: and 128. Return the text as it is if it is a
         digest, raise InvalidDigest (minidock.errors) otherwise. What passes becomes the name of a file.""",
@@ -320,6 +321,11 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.oci.digest:verify",
+        uses=(
+            "minidock.errors:CorruptContent",
+            "minidock.oci.digest:hasher",
+            "minidock.oci.digest:split",
+        ),
         title="Trust nobody, hash everything",
         task="""Return data if digest is its name. Raise CorruptContent if it is not, and InvalidDigest if digest is
         no digest (both in minidock.errors). minidock.oci.digest has split, which checks, and hasher.""",
@@ -348,6 +354,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.images.image:chain_ids",
+        uses=("minidock.oci.digest:of",),
         title="A layer and all below it",
         task="""A diff-id names a layer's content alone. The chain-id names a layer together with all below it: that
         of the lowest is its diff-id, each other is the digest of the text 'CHAIN-ID-BELOW DIFF-ID'. Return one
@@ -395,6 +402,10 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.images.lookup:lookup",
+        uses=(
+            "minidock.images.lookup:is_opaque",
+            "minidock.images.lookup:is_whiteout",
+        ),
         title="Be the kernel: find a file",
         task="""Given the directories of the layers, topmost first: where is this path really? Name by name: a
         whiteout ends the search; a file is the answer if no layer above has a directory there, and ends the
@@ -433,6 +444,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.oci.platform:fitness",
+        uses=("minidock.oci.platform:normalise",),
         title="Will it run here?",
         task="""How well does a program for one platform run on another: 0 is not at all, more is better. System and
         architecture must be equal. An older variant of the same architecture runs too (arm/v6 on arm/v7), a newer
@@ -464,6 +476,12 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.oci.image:select",
+        uses=(
+            "minidock.errors:NotFound",
+            "minidock.oci.image:MANIFEST_TYPES",
+            "minidock.oci.image:REFERENCE_TYPE",
+            "minidock.oci.platform:fitness",
+        ),
         title="One name, many machines",
         task="""An index lists manifests, most with a platform. Return the one that fits best (fitness in
         minidock.oci.platform); of equals the first. One without a platform is for everybody, but any that fits is

@@ -278,6 +278,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.oci.reference:parse",
+        uses=("minidock.errors:InvalidReference",),
         title="What does debian mean?",
         task="""Read an image's name: [domain/]path[:tag][@digest]. The first component is a domain only if it holds a
         dot or a colon, is localhost, or has capitals; otherwise it is docker.io, and a name of one component
@@ -345,6 +346,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.registry.endpoints:is_insecure",
+        uses=("minidock.registry.settings:Settings.insecure_networks",),
         title="When is plain http all right?",
         task="""Plain http is acceptable to this machine itself (localhost, and the addresses that ipaddress calls
         loopback) and to what the user listed in settings.insecure: a host, a host:port, or a network
@@ -375,6 +377,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.registry.credentials:from_header",
+        uses=("minidock.errors:InvalidInput",),
         title="Who is asking?",
         task="""docker pull sends the user's password to the daemon in a header, X-Registry-Auth: a JSON object in
         base64url, with or without padding. Its fields are username, password, auth (username:password in base64,
@@ -411,6 +414,12 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.registry.authorization:may_see_credentials",
+        uses=(
+            "minidock.registry.endpoints:is_acceptable",
+            "minidock.registry.endpoints:is_insecure",
+            "minidock.registry.endpoints:HUB_REGISTRY",
+            "minidock.registry.authorization:HUB_REALM",
+        ),
         title="Whom to show the password",
         task="""A registry names its token server, the realm, by URL, and may name any. Show it the password only if
         it is acceptable (is_acceptable of minidock.registry.endpoints) and: it is the registry's own origin; or the
@@ -444,6 +453,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.oci.distribution:parse_challenges",
+        uses=("minidock.errors:InvalidSpec",),
         title="Who are you?",
         task="""WWW-Authenticate: Bearer realm="…",service="…". Read the challenges of all these headers. Each is a
         scheme and parameters name=value; a value is a word or stands in double quotes, where a backslash takes the

@@ -148,6 +148,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.units:parse_duration",
+        uses=("minidock.errors:InvalidInput",),
         title="1h30m",
         task="""Go writes durations as 1h30m, 1.5s, -10ms: numbers with units (ns, us, ms, s, m, h), added up, one sign
         before all. Return nanoseconds. Only 0 needs no unit. Raise InvalidInput for all else.""",

@@ -235,6 +235,7 @@ def law_address_records(subject: Subject) -> None:
 EXERCISES = (
     Exercise(
         engine="minidock.networks.addresses:mac_of",
+        uses=("minidock.networks.addresses:Address",),
         title="A card that nobody made",
         task="""A virtual network card needs a MAC address that no neighbour has. Make it of the IPv4 address: 02:42,
         then the four bytes, each as two hex digits. Without an IPv4 address (None, or one of IPv6) take four random
@@ -319,6 +320,10 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.networks.addresses:choose",
+        uses=(
+            "minidock.errors:NotFound",
+            "minidock.networks.addresses:Subnet",
+        ),
         title="A subnet that nobody uses",
         task="""pools has pairs: a large network, and the length of the subnets that are cut out of it, in order.
         Return the first subnet of this IP version that has no address in common with any network in use: those of
@@ -357,6 +362,10 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.networks.files:resolv_conf",
+        uses=(
+            "minidock.errors:InvalidInput",
+            "minidock.networks.files:FALLBACK_SERVERS",
+        ),
         title="Whom to ask for names",
         task="""Write a container's resolv.conf: lines nameserver, search, options, in this order, empty ones left
         out. servers, search and options are what the user asked for; for what is missing take the host's file (its
@@ -393,6 +402,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.client.ports:parse_publish",
+        uses=("minidock.errors:InvalidInput",),
         title="-p in all its forms",
         task="""Read ADDRESS:HOST:CONTAINER/PROTOCOL; only CONTAINER must be there. HOST and CONTAINER are a port or a
         range, 80-90. Return a pair for each port of the container: ("80/tcp", {"HostIp": address, "HostPort": port}),
@@ -465,6 +475,10 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.networks.names:address_records",
+        uses=(
+            "minidock.networks.addresses:Address",
+            "minidock.networks.names:TTL",
+        ),
         title="A DNS answer",
         task="""question is one of dnspython's: question.name, question.rdtype. lookup returns the addresses of a name
         in lower case, without a final dot, or None for a name that is nobody's. Return the records for A (IPv4), AAAA

@@ -483,6 +483,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.build.stages:needed_stages",
+        uses=("minidock.build.stages:sources_of",),
         title="Build no more than that",
         task="""A Dockerfile has many stages, and one of them is wanted. Return the numbers of all that it is made from,
         directly or not, its own too. A stage uses its base (a number, or None) and what its steps name:
@@ -518,6 +519,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.dockerignore:Ignore",
+        uses=("minidock.errors:InvalidInput",),
         title="What stays at home",
         task="""Ignore(patterns).excludes(path) says whether a path is left out of the context. A pattern counts from
         the context's root, and fits a path if it matches it or a directory above it. * and ? match all but a slash, **
@@ -556,6 +558,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.build.words:expand",
+        uses=("minidock.errors:InvalidInput",),
         title="Be the shell, a little",
         task="""Expand a word of a Dockerfile: $NAME and ${NAME}, the forms ${NAME:-word}, :+, :? and the same without
         the colon, single and double quotes, and the escape character. A variable that is not set is empty; a dollar

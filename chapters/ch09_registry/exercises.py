@@ -417,6 +417,7 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.registry.server.incoming:chunk_length",
+        uses=("minidock.registry.server.refusals:Refusal",),
         title="Not twice, and no hole",
         task="""A chunk of an upload comes with Content-Range: 100-149 (bytes 100-149/* and bytes=100-149 occur too),
         and there bytes have come so far. Return how many bytes the header announces; None if there is no header (text
@@ -454,6 +455,16 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.registry.server.documents:understand",
+        uses=(
+            "minidock.errors:InvalidSpec",
+            "minidock.oci.image:Descriptor",
+            "minidock.oci.image:INDEX_TYPES",
+            "minidock.oci.image:Index",
+            "minidock.oci.image:MANIFEST_TYPES",
+            "minidock.oci.image:Manifest",
+            "minidock.oci.image:parse_manifest",
+            "minidock.registry.server.refusals:Refusal",
+        ),
         title="What does a tag need?",
         task="""Before a registry takes a manifest it looks at what that refers to. parse_manifest(data, content_type)
         of minidock.oci.image gives a Manifest or an Index. Return a Document. blobs: a manifest's config, then its
@@ -520,6 +531,11 @@ EXERCISES = (
     ),
     Exercise(
         engine="minidock.registry.server.uploads:Upload",
+        uses=(
+            "minidock.oci.digest:hasher",
+            "minidock.registry.server.refusals:Refusal",
+            "minidock.registry.server.store:Store.take",
+        ),
         title="A blob that grows",
         task="""Upload(directory, id, repository) is the file directory/id, which write(piece) makes longer; size is
         its length. The registry may be stopped and started: then a new Upload of the same id goes on with the bytes

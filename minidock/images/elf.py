@@ -78,7 +78,7 @@ def libraries(program: Path) -> dict[str, Path]:
         for name in elf.needed:
             if name not in loaded:  # the loader too loads each name once, wherever the first one found it
                 loaded.add(name)
-                path = _find(name, elf.search)
+                path = find_library(name, elf.search)
                 found[str(path)] = path
                 pending.append(path)
     return found
@@ -116,7 +116,7 @@ def _string(data: bytes, start: int) -> str:
     return data[start : data.index(b"\0", start)].decode()
 
 
-def _find(name: str, search: tuple[str, ...]) -> Path:
+def find_library(name: str, search: tuple[str, ...]) -> Path:
     """Where the loader would find a library: the file's own search path, then the system's directories (ld.so(8))."""
     machine = f"{os.uname().machine}-linux-gnu"
     system = (f"/lib/{machine}", f"/usr/lib/{machine}", "/lib64", "/usr/lib64", "/lib", "/usr/lib", "/usr/local/lib")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,27 @@ def test_the_stub_is_no_solution(exercise: Exercise, tmp_path: Path) -> None:
     file.write_text(stub(exercise))
     assert judge(exercise, file).status == "todo"
     assert f"{exercise.name}(" in file.read_text() or f"class {exercise.name}" in file.read_text()
+
+
+OFFERING = [exercise for exercise in ALL if exercise.uses]
+
+
+@pytest.mark.parametrize("exercise", OFFERING, ids=lambda exercise: f"{exercise.id}-{exercise.name}")
+def test_the_stub_shows_what_may_be_used(exercise: Exercise) -> None:
+    """Each name is imported, and shown without what it does: nobody needs to open the file with the solution."""
+    code, _, rest = stub(exercise).partition("# What you may use:")
+    shown = [line for line in rest.splitlines() if line.startswith("#")]
+    for each in exercise.uses:
+        owner, _, member = each.partition(":")[2].partition(".")
+        assert re.search(rf"^from minidock\S* import .*\b{owner}\b", code, re.MULTILINE), each
+        assert any(re.match(rf"# +(class |def )?{member or owner}\b", line) for line in shown), each
+    assert not any(re.match(r"# +(return|yield|with|raise|try)\b", line) for line in shown)
+
+
+def test_the_stub_shows_the_fields_of_the_types_in_its_signature() -> None:
+    """What a Mount consists of stands beside the exercise that makes one."""
+    assert "#     mount_point: str\n" in stub(next(exercises("parse_line")))
+    assert "#     subject: str | None = None\n" in stub(next(exercises("mark")))
 
 
 @pytest.mark.root

@@ -1,5 +1,5 @@
 from pathlib import Path
-from minidock.images.elf import read_elf, _find
+from minidock.images.elf import read_elf, find_library
 def libraries(program):
     elf = read_elf(program)
-    return {str(p): p for p in [_find(n, elf.search) for n in elf.needed]}
+    return {str(p): p for p in [find_library(n, elf.search) for n in elf.needed]}
