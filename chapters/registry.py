@@ -39,7 +39,7 @@ def serving(root: Path) -> Iterator[str]:
 
     What it is asked, it writes to ``root / "log"``.
     """
-    command = [sys.executable, "-m", "minidock.registry.server", "serve", "--root", str(root), "--listen"]
+    command = [sys.executable, "-I", "-m", "minidock.registry.server", "serve", "--root", str(root), "--listen"]
     # A session of its own: ^C is for us, and we end it.
     with (root / "log").open("w") as log:
         process = subprocess.Popen(

@@ -30,7 +30,7 @@ def daemon() -> Iterator[Client]:
         notify.settimeout(30)
         Path(at, "none.json").write_text("{}")  # this machine's own configuration is not for this daemon
         options = f"--data-root {at}/data --exec-root {at}/exec --config-file {at}/none.json --bridge none -l warn"
-        command = [sys.executable, "-m", "minidock.daemon.main", "-H", f"unix://{at}/sock", *options.split()]
+        command = [sys.executable, "-I", "-m", "minidock.daemon.main", "-H", f"unix://{at}/sock", *options.split()]
         process = subprocess.Popen(command, env=os.environ | {"NOTIFY_SOCKET": f"{at}/notify"}, start_new_session=True)
         try:
             notify.recv(100)  # READY=1

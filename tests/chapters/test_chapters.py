@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import os
 import pkgutil
 import subprocess
 import sys
@@ -42,6 +43,16 @@ def test_a_chapters_program_runs(chapter: Chapter) -> None:
     """The program built so far runs a command, and its exit code comes back."""
     done = run("run", str(chapter.number), "--", "sh", "-c", "echo hello; exit 3")
     assert (done.stdout, done.returncode) == ("hello\n", 3), done.stderr
+
+
+@pytest.mark.parametrize("number", ["5", "6"])
+def test_the_servers_of_a_chapter_load_nothing_of_the_current_directory(number: str, tmp_path: Path) -> None:
+    """``python -m`` would look there first, be it a downloaded archive; the course itself is started with -P here."""
+    (tmp_path / "aiohttp.py").write_text("raise SystemExit('planted')")
+    command = [sys.executable, "-P", "-m", "chapters", "run", number, "--", "sh", "-c", "echo hello"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT.parent)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "hello\n" and "planted" not in done.stderr, done.stderr
 
 
 @EACH
