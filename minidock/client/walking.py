@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
-from itertools import pairwise
 
 from minidock.client import terminal
 from minidock.errors import InvalidInput
 
-# A step begins with its number and who took it; a heading that stands before it goes with it.
-_STEP = re.compile(r"^(?:\n.*\n\n)? *\d+  (?:runtime|child|daemon)  ", re.MULTILINE)
+MARK = "\x1e"
+"""RS, the record separator: it stands before each step in a story that was asked for with ``mark=1``."""
 
 
 def check(form: str | None) -> None:
@@ -22,20 +20,14 @@ def check(form: str | None) -> None:
         raise InvalidInput("--step waits for Enter, and standard input is not a terminal")
 
 
-def steps(story: str) -> list[str]:
-    """The story in pieces: what stands before the first step, then a step each."""
-    begins = [match.start() for match in _STEP.finditer(story)]
-    return [story[start:end] for start, end in pairwise([0, *begins, len(story)]) if start < end]
-
-
 def walk(story: str, newline: str) -> None:
-    """Print it to standard error, waiting for Enter before each step; ``q`` prints the rest at once.
+    """Print a marked story to standard error, waiting for Enter before each step; ``q`` prints the rest at once.
 
     The terminal may be raw: then a key is one byte, Enter is a carriage return, and ^C must be looked for.
     Raises KeyboardInterrupt.
     """
     waits = True
-    for number, step in enumerate(steps(story)):
+    for number, step in enumerate(story.split(MARK)):
         if number and waits:
             waits = _key() != b"q"
         sys.stderr.write(step.replace("\n", newline))

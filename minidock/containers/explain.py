@@ -105,19 +105,31 @@ def chapters(lines: Iterable[Line]) -> list[tuple[StepLine, list[CallLine]]]:
     return told
 
 
-def tell(path: Path, form: Form = "compact", colour: bool = False) -> str:
-    """The story of a container, for people (``compact``, ``full``) or programs (``json``)."""
+RECORD_SEPARATOR = "\x1e"
+
+
+def tell(path: Path, form: Form = "compact", colour: bool = False, mark: bool = False) -> str:
+    """The story of a container, for people (``compact``, ``full``) or programs (``json``).
+
+    With ``mark`` the control character RS (record separator) stands before each step, and nowhere else.
+    """
     if form == "json":
         return path.read_text() if path.exists() else ""
-    told = chapters(read(path))
+    pieces = _pieces(chapters(read(path)), form, colour)
+    return (
+        RECORD_SEPARATOR.join(piece.replace(RECORD_SEPARATOR, "\\x1e") for piece in pieces) if mark else "".join(pieces)
+    )
+
+
+def _pieces(told: list[tuple[StepLine, list[CallLine]]], form: Form, colour: bool) -> list[str]:
+    """What stands before the first step, then a piece for each step; a part's heading goes with its first step."""
     paint = _paint if colour else _plain
-    parts = [_header(told)]
+    pieces = [_header(told)]
     headings = _headings([step.name for step, _ in told])
     for number, (step, calls) in enumerate(told, 1):
-        if number in headings:
-            parts.append(f"\n{paint('cyan', headings[number])}\n\n")
-        parts.append(_chapter(number, step, calls, form == "full", paint))
-    return "".join(parts)
+        heading = f"\n{paint('cyan', headings[number])}\n\n" if number in headings else ""
+        pieces.append(heading + _chapter(number, step, calls, form == "full", paint))
+    return pieces
 
 
 def _header(told: list[tuple[StepLine, list[CallLine]]]) -> str:

@@ -71,11 +71,14 @@ def _named(network: Network) -> str:
     return f"{where} (network {network.name})"
 
 
-def tell(container: Container, form: str, colour: bool) -> str:
-    """The story of the last start, ``compact``, ``full`` or as ``json`` lines. Raises InvalidInput, NotFound."""
+def tell(container: Container, form: str, colour: bool, mark: bool) -> str:
+    """The story of the last start, ``compact``, ``full`` or as ``json`` lines, with a mark before each step or without.
+
+    Raises InvalidInput, NotFound.
+    """
     if form not in get_args(Form):
         raise InvalidInput(f"explain is one of {', '.join(get_args(Form))}, not {form!r}")
     path = container.bundle / EXPLAIN
     if not path.exists():
         raise NotFound(f"nothing was recorded of {container.name}: create it with --explain, and start it")
-    return explain.tell(path, form, colour)  # type: ignore[arg-type]  # it is one of Form's: see above
+    return explain.tell(path, form, colour, mark)  # type: ignore[arg-type]  # it is one of Form's: see above

@@ -119,12 +119,13 @@ def _ask(client: Client, path: str, query: dict[str, Any]) -> None:
 def _start(client: Client, container: str, flags: Flags | None = None) -> None:
     """Start a container; with ``--explain``, print the steps that it took to standard error."""
     explain = flags and flags.get("explain")
-    query = {"explain": explain, "colour": _colour()} if explain else None
+    step = flags and flags.get("step")
+    query = {"explain": explain, "colour": _colour(), "mark": int(bool(step))} if explain else None
     story = client.request("POST", f"/containers/{segment(container)}/start", query).read().decode()
     if flags and explain:
         # The terminal may be raw already: then it needs the carriage return as well.
         newline = "\r\n" if flags["tty"] else "\n"
-        if flags.get("step"):
+        if step:
             walking.walk(story, newline)
         else:
             print(story.replace("\n", newline), end="", file=sys.stderr, flush=True)

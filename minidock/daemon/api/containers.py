@@ -28,7 +28,7 @@ async def create(engine: Engine, request: web.Request) -> web.Response:
 
 
 async def start(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /containers/ID/start``; with ``?explain=&colour=`` the story of the start is told."""
+    """``POST /containers/ID/start``; with ``?explain=&colour=&mark=`` the story of the start is told."""
     container = named(engine, request)
     await lifecycle.start(engine, container)
     return await explain(engine, request) if request.query.get("explain") else answers.nothing()
@@ -156,8 +156,9 @@ async def stats(engine: Engine, request: web.Request) -> web.StreamResponse:
 
 
 async def explain(engine: Engine, request: web.Request) -> web.Response:
-    """``GET /containers/ID/explain?form=&colour=``: what the kernel was asked, as text."""
+    """``GET /containers/ID/explain?form=&colour=&mark=``: what the kernel was asked, as text."""
     container = named(engine, request)
     form = request.query.get("form") or request.query.get("explain") or "full"
-    text = await asyncio.to_thread(story.tell, container, form, parameters.boolean(request, "colour"))
+    colour, mark = parameters.boolean(request, "colour"), parameters.boolean(request, "mark")
+    text = await asyncio.to_thread(story.tell, container, form, colour, mark)
     return web.Response(text=text)
