@@ -1,13 +1,11 @@
-"""The program of chapter 7: chapter 4's, plugged into a network.
-
-``python -m chapters run 7 -- -p 8080:80 sh``
-"""
+"""The program of chapter 7: chapter 4's, plugged into a network: ``python -m chapters run 7 -- -p 8080:80 sh``."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import closing
-from pathlib import Path
+from threading import Thread
 
 from chapters.ch04_images import container as chapter4
 from chapters.rootfs import PATH, tiny_root
@@ -15,12 +13,12 @@ from minidock.client.ports import parse_publish
 from minidock.containers import steps as s
 from minidock.containers.init import run
 from minidock.database import Database
-from minidock.networks import Networks, Publication, Wish, files, ports
+from minidock.networks import Networks, Publication, Wish, files, names, ports
 from minidock.oci import runtime as oci
 
 
 class JoinNetwork(s.Step, frozen=True):
-    """Give the container, which waits in an empty network namespace, an interface in the default network."""
+    """Give the container, which waits in an empty network namespace, an interface in the default network, and names."""
 
     networks: Networks
     published: list[Publication]
@@ -28,14 +26,12 @@ class JoinNetwork(s.Step, frozen=True):
 
     def apply(self, context: s.Context) -> None:
         wish = Wish(network=self.networks.default)
-        self.networks.connect(context.container_id, context.child, [wish], self.published)
-
-
-def plan(layer: Path, program: tuple[str, ...], join: JoinNetwork) -> list[s.Step]:
-    """Chapter 4's container, and one step more."""
-    steps = chapter4.plan([layer], layer.parent, program)
-    steps.insert(steps.index(s.RaiseLoopback()) + 1, join)
-    return steps
+        (end,) = self.networks.connect(context.container_id, context.child, [wish], self.published)
+        box = [address.ip for address in end.addresses]
+        known = names.Knowledge({"box": box}.get, {str(ip): "box" for ip in box}.get, files.host_servers)
+        loop = asyncio.new_event_loop()
+        Thread(target=loop.run_forever, daemon=True).start()  # we wait for the program; it answers, until we end
+        asyncio.run_coroutine_threadsafe(names.NameServer(known).open(context.child), loop).result()
 
 
 def main(arguments: list[str]) -> int:
@@ -50,8 +46,9 @@ def main(arguments: list[str]) -> int:
         networks.open()
         for name in ("upper/etc", "work", "root"):
             (layer.parent / name).mkdir(mode=0o755, parents=True)
-        (layer.parent / "upper/etc/resolv.conf").write_text(files.resolv_conf())
+        (layer.parent / "upper/etc/resolv.conf").write_text(files.resolv_conf([names.ADDRESS], options=["ndots:0"]))
         reserved = ports.reserve(asks, "", lambda other: False)  # sockets: as long as they are open the ports are ours
-        steps = plan(layer, program, JoinNetwork(networks, [each for each, _ in reserved]))
+        steps = chapter4.plan([layer], layer.parent, program)
+        steps.insert(steps.index(s.RaiseLoopback()) + 1, JoinNetwork(networks, [each for each, _ in reserved]))
         process = oci.Process("/", list(program), [PATH])
         return run(steps, s.Context(process, container_id=f"chapter-{os.getpid()}"))
