@@ -86,7 +86,7 @@ class Exercise:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A folder of the course. ``introduces`` names objects of the engine: ``minidock.units.parse_size``, ``….*``."""
+    """A folder of the course. ``introduces`` names objects of the engine: ``minidock.units.parse_size``."""
 
     number: int
     folder: Path
@@ -113,9 +113,8 @@ def chapters() -> tuple[Chapter, ...]:
 
 def _read(folder: Path) -> Chapter:
     manifest = tomllib.loads((folder / "manifest.toml").read_text())
-    return Chapter(
-        manifest["number"], folder, manifest["title"], manifest["idea"], tuple(manifest.get("introduces", ()))
-    )
+    introduces = tuple(f"{module}.{name}" for module, names in manifest["introduces"].items() for name in names)
+    return Chapter(manifest["number"], folder, manifest["title"], manifest["idea"], introduces)
 
 
 def chapter(number: str) -> Chapter:
