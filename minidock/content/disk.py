@@ -33,9 +33,9 @@ def space_errors(where: Path) -> Iterator[None]:
 
 def write_all(descriptor: int, data: bytes) -> None:
     """Write all of ``data``: write(2) may take a part of it, on a disk that is nearly full for one."""
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+    rest: bytes | memoryview = data
+    while (written := os.write(descriptor, rest)) < len(rest):
+        rest = memoryview(rest)[written:]
 
 
 def sync_directory(path: Path) -> None:

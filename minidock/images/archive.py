@@ -107,8 +107,9 @@ class Reader:
 
     def _next_block(self) -> bytes:
         """The next header, or nothing at the end: a block of zeros, or no block at all."""
-        for _ in self._source.pieces(self._unread):
-            continue
+        if self._unread:
+            for _ in self._source.pieces(self._unread):
+                continue
         # The last entry's padding may be missing: so end the archives of `docker build -f` with a Dockerfile elsewhere.
         self._source.take(self._padding)
         self._unread = self._padding = 0
@@ -281,14 +282,18 @@ def _text(field_: bytes) -> bytes:
 def _number(field_: bytes) -> int:
     """A header's number: octal digits, or with the highest bit set (GNU) a big-endian integer."""
     if field_[0] & 0x80:
-        value = int.from_bytes(field_, "big") - (0x80 << 8 * (len(field_) - 1))
-        if field_[0] == 0xFF:
-            value = int.from_bytes(field_, "big", signed=True)
-    else:
-        try:
-            value = int(_text(field_).strip() or b"0", 8)
-        except ValueError:
-            raise InvalidSpec(f"archive header holds {field_!r} where a number is wanted") from None
+        return _big_number(field_)
+    text = field_.partition(b"\0")[0]
+    try:
+        return int(text, 8) if text.strip() else 0
+    except ValueError:
+        raise InvalidSpec(f"archive header holds {field_!r} where a number is wanted") from None
+
+
+def _big_number(field_: bytes) -> int:
+    value = int.from_bytes(field_, "big") - (0x80 << 8 * (len(field_) - 1))
+    if field_[0] == 0xFF:
+        value = int.from_bytes(field_, "big", signed=True)
     if not -(2**63) <= value < 2**63:
         raise InvalidSpec("archive header holds a number that is too large")
     return value
@@ -311,7 +316,8 @@ def _nanoseconds(text: bytes) -> int:
 def _check_sum(block: bytes) -> None:
     """The sum of all bytes, the sum's own field counting as blanks. Some old programs summed signed bytes."""
     wanted = _number(block[148:156])
-    found = sum(block) - sum(block[148:156]) + 8 * 32
+    filled = block.translate(None, b"\0")  # zeros, most of a header, are not worth the time to add them
+    found = sum(filled) - sum(block[148:156]) + 8 * 32
     if found == wanted:
         return
     signed = sum(struct.unpack("512b", block)) - sum(struct.unpack("8b", block[148:156])) + 8 * 32

@@ -148,15 +148,20 @@ class Stream:
             piece = self._buffer[self._at : end]
             self._at = end
             return piece
-        return b"".join(self._up_to(size))
+        pieces = []
+        while size and (piece := self._piece(size)):
+            pieces.append(piece)
+            size -= len(piece)
+        return b"".join(pieces)
 
     def pieces(self, size: int) -> Iterator[bytes]:
         """``size`` bytes in pieces. Raises InvalidSpec when there are fewer, or more than the limit."""
-        for piece in self._up_to(size):
+        while size:
+            piece = self._piece(size)
+            if not piece:
+                raise InvalidSpec("archive is truncated")
             size -= len(piece)
             yield piece
-        if size:
-            raise InvalidSpec("archive is truncated")
 
     def finish(self) -> str:
         """Read what is left, and tell the digest of all: the diff-id."""
@@ -169,14 +174,13 @@ class Stream:
         while self._fill():
             continue
 
-    def _up_to(self, size: int) -> Iterator[bytes]:
-        while size:
-            if self._at == len(self._buffer) and not self._fill():
-                return
-            piece = self._buffer[self._at : self._at + size]
-            self._at += len(piece)
-            size -= len(piece)
-            yield piece
+    def _piece(self, size: int) -> bytes:
+        """At most ``size`` bytes, as many as are at hand; nothing at the end."""
+        if self._at == len(self._buffer) and not self._fill():
+            return b""
+        piece = self._buffer[self._at : self._at + size]
+        self._at += len(piece)
+        return piece
 
     def _fill(self) -> bool:
         """Replace the buffer, which is used up. False at the end."""

@@ -133,19 +133,25 @@ class Tree:
             self._add_root(entry)
             return
         *parents, name = parts
-        if any(part.startswith(_AUFS_PREFIX) for part in parts) and name != OPAQUE_WHITEOUT:
+        if WHITEOUT_PREFIX in entry.name and self._is_about_whiteouts(parents, name):
             return
-        if any(part.startswith(WHITEOUT_PREFIX) for part in parents):
-            raise ValueError("names that begin with .wh. are reserved for whiteouts")
         parent = self._open_parent(parents)
-        if name == OPAQUE_WHITEOUT:
-            os.setxattr(parent, OPAQUE, b"y")
-        elif name.startswith(WHITEOUT_PREFIX):
-            self._add_whiteout(parent, name.removeprefix(WHITEOUT_PREFIX))
-        elif entry.type == archive.DIRECTORY:
+        if entry.type == archive.DIRECTORY:
             self._add_directory(parent, name, entry)
         else:
             self._add_other(parent, name, entry, reader)
+
+    def _is_about_whiteouts(self, parents: list[str], name: str) -> bool:
+        """Make the whiteout that a name stands for. False if it is a name like any other."""
+        if any(part.startswith(_AUFS_PREFIX) for part in [*parents, name]) and name != OPAQUE_WHITEOUT:
+            return True
+        if any(part.startswith(WHITEOUT_PREFIX) for part in parents):
+            raise ValueError("names that begin with .wh. are reserved for whiteouts")
+        if name == OPAQUE_WHITEOUT:
+            os.setxattr(self._open_parent(parents), OPAQUE, b"y")
+        elif name.startswith(WHITEOUT_PREFIX):
+            self._add_whiteout(self._open_parent(parents), name.removeprefix(WHITEOUT_PREFIX))
+        return name.startswith(WHITEOUT_PREFIX)
 
     def set_directory_times(self) -> None:
         """At the very end: each name that is made in a directory sets the directory's time anew."""
