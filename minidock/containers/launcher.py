@@ -19,10 +19,8 @@ import sys
 import traceback
 from pathlib import Path
 
-import msgspec
-
 from minidock.containers import shim
-from minidock.containers.wire import LaunchRequest
+from minidock.containers.wire import LaunchRequest, decode_launch
 from minidock.kernel import syscalls
 
 MESSAGE_LIMIT = 64 * 1024
@@ -45,7 +43,7 @@ def main() -> None:
             return
         if os.fork() == 0:
             daemon.close()
-            _be_shim(msgspec.json.decode(message, type=LaunchRequest), socket.socket(fileno=descriptors[0]))
+            _be_shim(decode_launch(message), socket.socket(fileno=descriptors[0]))
         os.close(descriptors[0])
 
 

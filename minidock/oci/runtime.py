@@ -309,10 +309,15 @@ class State(Document, frozen=True):
     annotations: dict[str, str] = {}
 
 
+# Made before the launcher forks, or each container would look through all these types again.
+_specs = msgspec.json.Decoder(Spec)
+_processes = msgspec.json.Decoder(Process)
+
+
 def parse(data: bytes) -> Spec:
     """Read a ``config.json``. Raises :class:`InvalidSpec`, which names the property at fault."""
     try:
-        spec = msgspec.json.decode(data, type=Spec)
+        spec = _specs.decode(data)
     except msgspec.DecodeError as error:
         raise InvalidSpec(f"config.json: {str(error)[:1].lower()}{str(error)[1:]}") from None
     validate(spec)
@@ -322,7 +327,7 @@ def parse(data: bytes) -> Spec:
 def parse_process(data: bytes) -> Process:
     """Read a ``process.json``: what ``exec`` runs. Raises :class:`InvalidSpec`."""
     try:
-        process = msgspec.json.decode(data, type=Process)
+        process = _processes.decode(data)
     except msgspec.DecodeError as error:
         raise InvalidSpec(f"process: {str(error)[:1].lower()}{str(error)[1:]}") from None
     validate_process(process)
