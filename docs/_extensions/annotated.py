@@ -10,7 +10,7 @@ import ast
 import contextlib
 import inspect
 import re
-from collections import defaultdict
+from collections.abc import Iterator
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -75,8 +75,7 @@ class Module:
 
     def _about(self) -> str:
         facts = [f":file:`{self.path.relative_to(ROOT)}`", f"{len(self.lines)} lines"]
-        if chapter := introduced_in(self.name):
-            facts.append(chapter)
+        facts.append(taught(self.name))
         if tests := sorted({test for test, names in uses().items() if self.name in names}):
             facts.append("tests: " + ", ".join(f":file:`{test}`" for test in tests[:6]))
         return ".. rst-class:: about\n\n" + " · ".join(facts)
@@ -114,10 +113,10 @@ class Module:
         pairs = zip(body, [*body[1:], None], strict=False)
         parts = [item for item, after in pairs if isinstance(item, Definition) or (_name(item) and _string(after))]
         head = self._with_comments(_first_line(parts[0]), hidden.stop or node.lineno) if parts else last
-        row = self._row("class", name, "", doc, self._code(first, head, hidden))
+        row = self._row("class", name, "", doc, self._code(first, head, hidden), _value(node, "man"))
         return [row, *self._rows(body, head, last, f"{name}.")] if parts else [row]
 
-    def _row(self, kind: str, name: str, arguments: str, doc: str, code: str) -> str:
+    def _row(self, kind: str, name: str, arguments: str, doc: str, code: str, man: str = "") -> str:
         """The directive makes the name known to the whole book: every mention of it leads here."""
         options = ["no-contents-entry"]
         if name in self._described:
@@ -126,15 +125,16 @@ class Module:
             options.append("no-index-entry")
         self._described.add(name)
         head = f".. py:{kind}:: {name}{arguments}\n" + "\n".join(f"   :{option}:" for option in options)
-        says = "\n\n".join(filter(None, (doc, self._links(name, doc))))
+        says = "\n\n".join(filter(None, (doc, self._links(name, f"{doc} {man}"))))
         return _row(f"{head}\n\n{_indent(says)}", code)
 
     def _links(self, name: str, doc: str) -> str:
         pages = dict.fromkeys(f":manpage:`{page}({section})`" for page, section in _MAN_PAGE.findall(doc))
         facts = list(pages)
-        if chapter := introduced_in(self.name, name):
-            facts.append(chapter)
-        tests = sorted(test for test, names in uses().items() if f"{self.name}.{name}" in names)
+        full = f"{self.name}.{name}"
+        facts += [f"introduced in {_chapter(one)}" for one in course.chapters() if full in one.introduces]
+        facts += [exercises()[full]] if full in exercises() else []
+        tests = sorted(test for test, names in uses().items() if full in names)
         facts += [f":file:`{test}`" for test in tests[:3]]
         return ".. rst-class:: about\n\n" + " · ".join(facts) if facts else ""
 
@@ -173,6 +173,12 @@ def _string(node: ast.stmt | None) -> str:
     return inspect.cleandoc(value.value) if isinstance(value, ast.Constant) and isinstance(value.value, str) else ""
 
 
+def _value(node: ast.ClassDef, name: str) -> str:
+    """What a class says of itself in an attribute: the steps have their man pages in ``man``."""
+    values = [item.value for item in node.body if _name(item) == name and isinstance(item, ast.Assign)]
+    return str(values[0].value) if values and isinstance(values[0], ast.Constant) else ""
+
+
 def _arguments(arguments: ast.arguments) -> str:
     """The names alone: their types stand beside, in the code."""
     names = [item.arg for item in [*arguments.posonlyargs, *arguments.args]]
@@ -195,34 +201,55 @@ def _indent(text: str) -> str:
     return "\n".join("   " + line if line else "" for line in text.splitlines())
 
 
-def introduced_in(module: str, name: str = "") -> str:
-    """A link to the chapter that introduces a module whole, or an object of it; "" when none does.
+def taught(module: str) -> str:
+    """Links to the chapters that introduce something of a module."""
+    numbers = [one for one in course.chapters() if any(name.rpartition(".")[0] == module for name in one.introduces)]
+    return ", ".join(map(_chapter, numbers)) or "beyond the course"
 
-    A manifest may name an object by the package that it is imported from.
-    """
-    for chapter in course.chapters():
-        for introduced in chapter.introduces:
-            package, _, last = introduced.rpartition(".")
-            is_module = not name and last == "*" and package == module
-            if is_module or (name and last == name and f"{module}.".startswith(f"{package}.")):
-                return f":doc:`chapter {chapter.number} </chapters/{chapter.folder.name}>`"
-    return ""
+
+def _chapter(chapter: course.Chapter) -> str:
+    return f":doc:`chapter {chapter.number} </chapters/{chapter.folder.name}>`"
+
+
+@cache
+def exercises() -> dict[str, str]:
+    """For each object that students write: a link to the exercise."""
+    page = {one.number: f"../chapters/{one.folder.name}.html" for one in course.chapters()}
+    return {
+        one.engine.replace(":", "."): f"`exercise {one.id} <{page[one.chapter]}#exercise-{one.chapter}-{one.number}>`__"
+        for one in course.exercises()
+    }
 
 
 @cache
 def uses() -> dict[str, set[str]]:
-    """For each file of tests: the modules and objects of the engine that it names."""
-    found: dict[str, set[str]] = defaultdict(set)
+    """For each file of tests: the modules and objects of the engine that it names, where they are defined."""
+    found: dict[str, set[str]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        tree, aliases = ast.parse(path.read_text()), {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minidock"):
-                for item in node.names:
-                    aliases[item.asname or item.name] = f"{node.module}.{item.name}"
-                    found[str(path.relative_to(ROOT))] |= {str(node.module), f"{node.module}.{item.name}"}
+        tree = ast.parse(path.read_text())
+        aliases = dict(imported(tree))
+        names = {name for full in aliases.values() for name in (full, full.rpartition(".")[0])}
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
-                found[str(path.relative_to(ROOT))].add(f"{aliases[node.value.id]}.{node.attr}")
+                names.add(f"{aliases[node.value.id]}.{node.attr}")
+        found[str(path.relative_to(ROOT))] = {handed_on().get(name, name) for name in names}
+    return found
+
+
+def imported(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """What a file imports of the engine: the name that it uses, and the full one."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minidock"):
+            yield from ((item.asname or item.name, f"{node.module}.{item.name}") for item in node.names)
+
+
+@cache
+def handed_on() -> dict[str, str]:
+    """The objects that a package imports for others' convenience: the name there, and the one at home."""
+    found: dict[str, str] = {}
+    for path in (ROOT / "minidock").rglob("__init__.py"):
+        package = ".".join(path.parent.relative_to(ROOT).parts)
+        found |= {f"{package}.{name}": full for name, full in imported(ast.parse(path.read_text()))}
     return found
 
 

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from itertools import groupby
 from pathlib import Path
 from types import ModuleType
 
 from docutils import nodes
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.directives.code import LiteralInclude
+from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
+
+from chapters import course
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -41,6 +46,23 @@ class Engine(LiteralInclude):
         return f"{{py:obj}}`{where} <{module}.{qualified}>`" if qualified else f"{{py:mod}}`{where} <{module}>`"
 
 
+class Introduced(SphinxDirective):
+    """``{introduced} 3``: what of the engine is new in chapter 3, with links to it."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """A list, a module a line."""
+        names = course.chapter(self.arguments[0]).introduces
+        lines = []
+        for module, group in groupby(names, lambda name: name.rpartition(".")[0]):
+            objects = ", ".join(f"{{py:obj}}`{name.rpartition('.')[2]} <{name}>`" for name in group)
+            lines.append(f"- {{py:mod}}`{module.removeprefix('minidock.')} <{module}>`: {objects}")
+        found = nodes.container(classes=["introduced"])
+        self.state.nested_parse(StringList(lines), self.content_offset, found)
+        return [found]
+
+
 def split(name: str) -> tuple[ModuleType, str]:
     """``minidock.kernel.mounts.Mount.shared``: a module, and ``Mount.shared``; an alias is followed to its own file."""
     parts = name.split(".")
@@ -62,4 +84,5 @@ def split(name: str) -> tuple[ModuleType, str]:
 def setup(app: Sphinx) -> ExtensionMetadata:
     """Called by Sphinx."""
     app.add_directive("engine", Engine)
+    app.add_directive("introduced", Introduced)
     return {"version": "1", "parallel_read_safe": True}
