@@ -65,7 +65,7 @@ class Answer:
 
 
 def ask(address: str, method: str, path: str, body: bytes = b"", sent: int | None = None) -> Answer:
-    """One request. If only so many bytes of its body are ``sent``, then the line breaks: ConnectionError."""
+    """One request. If only so many bytes of its body are ``sent``, then the connection breaks: ConnectionError."""
     with closing(HTTPConnection(address)) as connection:
         connection.putrequest(method, path)
         connection.putheader("Content-Type", OCI_MANIFEST)
@@ -118,7 +118,7 @@ def at_a_registry(root: Path) -> int:
         print("version 1 is pushed", flush=True)
         publish(name, [ONE])
         pull(address)
-        print("version 2 is pushed, and the line breaks in the middle of its layer")
+        print("version 2 is pushed, and the connection breaks in the middle of its layer")
         _, (_, layer), manifest = packed(TWO)
         with suppress(ConnectionError):
             where = ask(address, "POST", f"{NAME}/blobs/uploads/").location
@@ -142,7 +142,7 @@ def main(arguments: list[str]) -> int:
             print("version 1 is pushed")
             push(address, ONE)
             pull(address)
-            print("version 2 is pushed, and the line breaks in the middle of its layer")
+            print("version 2 is pushed, and the connection breaks in the middle of its layer")
             push(address, TWO, sent=len(TWO) // 2)
             pull(address)
             print("version 2 is pushed again")
