@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import sys
 from typing import Any
 
 from minidock.errors import InvalidInput
@@ -26,11 +28,29 @@ def read() -> dict[str, Any]:
             document = json.load(file)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        reason = (error.strerror or "").lower()
+        raise InvalidInput(f"Error loading config file: open {path('config.json')}: {reason}") from None
+    except ValueError as error:
         raise InvalidInput(f"Error loading config file: {path('config.json')}: {error}") from None
     if not isinstance(document, dict):
         raise InvalidInput(f"Error loading config file: {path('config.json')}: it is not a JSON object")
     return document
+
+
+def setting(name: str) -> str:
+    """One of its texts. It is empty when the file cannot be read, about which the user is warned, as by Docker's."""
+    try:
+        return str(read().get(name, ""))
+    except InvalidInput as error:
+        _warn(str(error))
+        return ""
+
+
+@functools.cache
+def _warn(message: str) -> None:
+    """Say it, once."""
+    print(f"WARNING: {message}", file=sys.stderr)
 
 
 def write(document: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ def _digest(name: str) -> str:
 
 def chosen(flag: str) -> str:
     """The context in use: the flag's, else $DOCKER_CONTEXT's, else config.json's."""
-    return flag or os.environ.get("DOCKER_CONTEXT", "") or str(config.read().get("currentContext", "")) or DEFAULT
+    return flag or os.environ.get("DOCKER_CONTEXT", "") or config.setting("currentContext") or DEFAULT
 
 
 def read(name: str) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def configured(name: str, form: str, quiet: bool = False) -> str:
         return form
     from minidock.client import config
 
-    return str(config.read().get(name, ""))
+    return config.setting(name)
 
 
 def show(rows: Sequence[Record], headings: Record, form: str, default: str) -> None:
