@@ -17,17 +17,17 @@ import pytest
 STARTUP_SECONDS = 60
 
 
-def _client_version() -> int:
-    """The first number of the docker command line's version; 0 where there is none."""
+def _version(program: str) -> int:
+    """The first number of what the program says is its version; 0 where there is none."""
     try:
-        text = subprocess.run(["docker", "--version"], capture_output=True, text=True).stdout
+        text = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
     except FileNotFoundError:
         return 0
     found = re.search(r"version (\d+)", text)
     return int(found[1]) if found else 0
 
 
-CLIENT_VERSION = _client_version()
+CLIENT_VERSION, DOCKERD_VERSION = _version("docker"), _version("dockerd")
 
 words_of_docker_28 = pytest.mark.skipif(
     CLIENT_VERSION < 28,
