@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,13 @@ def state(daemon: Daemon) -> dict[str, list[str]]:
     return found | {"images": sorted(daemon.ok("images", "--no-trunc", "-q").split())}
 
 
+def give(client: subprocess.Popen[bytes], data: bytes) -> None:
+    """Write a command's input, as far as it is read."""
+    assert client.stdin is not None
+    with suppress(BrokenPipeError), client.stdin:
+        client.stdin.write(data)
+
+
 def kill_when(daemon: Daemon, seen: Callable[[], object], *command: str, stdin: bytes = b"") -> None:
     """Kill the daemon as soon as something can be seen of what a command does; then start it again."""
     with subprocess.Popen(
@@ -51,19 +60,12 @@ def kill_when(daemon: Daemon, seen: Callable[[], object], *command: str, stdin: 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as client:
-        assert client.stdin is not None
-        writer = os.fork()
-        if writer == 0:
-            try:
-                client.stdin.write(stdin)
-                client.stdin.close()
-            finally:
-                os._exit(0)
-        client.stdin.close()
+        writer = threading.Thread(target=give, args=(client, stdin))
+        writer.start()
         wait_for(seen, "a trace of the work")
         daemon.kill()
         client.wait()
-        os.waitpid(writer, 0)
+        writer.join()
     daemon.start()
 
 

@@ -24,7 +24,8 @@ def test_unreadable(
         file.write_text(content)
     assert (contexts.chosen(""), config.setting("psFormat")) == (contexts.DEFAULT, "")
     (warning,) = capsys.readouterr().err.splitlines()
-    assert warning.startswith("WARNING: Error loading config file: ") and str(file) in warning and "Errno" not in warning
+    assert warning.startswith("WARNING: Error loading config file: ") and str(file) in warning
+    assert "Errno" not in warning
     with pytest.raises(InvalidInput):
         config.read()
 
