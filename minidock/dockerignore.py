@@ -27,7 +27,7 @@ _WILD = re.compile(r"[*?\[\\]")
 def read(text: str) -> list[str]:
     """The patterns in a file: comments and empty lines left out, the rest made clean."""
     found = []
-    for line in text.removeprefix("\ufeff").splitlines():
+    for line in text.removeprefix("\ufeff").split("\n"):
         pattern = line.strip()
         if line.startswith("#") or not pattern:
             continue

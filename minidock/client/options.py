@@ -224,13 +224,13 @@ def _lines(paths: list[str], are_variables: bool = False) -> list[str]:
     lines = []
     for path in paths:
         try:
-            with open(path, encoding="utf-8-sig") as file:
+            with open(path, encoding="utf-8-sig", newline="") as file:
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise InvalidInput(f"open {path}: {str(reason).lower()}") from None
-        for line in text.splitlines():
-            line = line.lstrip()
+        for line in text.split("\n"):
+            line = line.removesuffix("\r").lstrip()
             if not line or line.startswith("#"):
                 continue
             name = line.partition("=")[0]

@@ -44,7 +44,7 @@ def start_time(pid: int) -> int | None:
     Pids are used again; a pid together with its start time is not. Source: proc_pid_stat(5), field 22.
     """
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The program's name, in parentheses, may hold spaces and parentheses of its own: count from the last one.

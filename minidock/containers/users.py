@@ -58,8 +58,8 @@ def resolve(who: str, passwd: str, group: str) -> Identity:
     Without a group, the user's own counts, with all groups that list them. Raises :class:`InvalidInput`.
     """
     user_part, has_group, group_part = who.partition(":")
-    users = [fields for line in passwd.splitlines() if (fields := _fields(line, 7)) and units.is_number(fields[2])]
-    groups = [fields for line in group.splitlines() if (fields := _fields(line, 4)) and units.is_number(fields[2])]
+    users = [fields for line in passwd.split("\n") if (fields := _fields(line, 7)) and units.is_number(fields[2])]
+    groups = [fields for line in group.split("\n") if (fields := _fields(line, 4)) and units.is_number(fields[2])]
     number = _number(user_part or "0")
     entry = next((f for f in users if (int(f[2]) == number if number is not None else f[0] == user_part)), None)
     if number is None and entry is None:
@@ -75,7 +75,7 @@ def resolve(who: str, passwd: str, group: str) -> Identity:
 
 def groups_of(names: list[str], group: str) -> list[int]:
     """The numbers of groups named in /etc/group, whose text this is. Raises :class:`InvalidInput`."""
-    entries = [fields for line in group.splitlines() if (fields := _fields(line, 4)) and units.is_number(fields[2])]
+    entries = [fields for line in group.split("\n") if (fields := _fields(line, 4)) and units.is_number(fields[2])]
     try:
         return [_group(name, entries) for name in names]
     except InvalidInput as error:

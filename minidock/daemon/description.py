@@ -12,7 +12,7 @@ from pathlib import Path
 from minidock import messages, units
 from minidock.daemon.config import Config
 from minidock.daemon.engine import Engine
-from minidock.kernel import cgroups, features
+from minidock.kernel import cgroups, features, mounts
 from minidock.oci.platform import host
 
 ENGINE_VERSION = metadata.version("minidock")
@@ -121,13 +121,10 @@ def _reads(path: str, text: str) -> bool:
 
 def _filesystem(path: Path) -> str:
     """The type of the file system that ``path`` is on."""
-    best, kind = "", ""
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        before, _, after = line.partition(" - ")
-        mount_point = before.split()[4]
-        if (path == Path(mount_point) or Path(mount_point) in path.parents) and len(mount_point) >= len(best):
-            best, kind = mount_point, after.split()[0]
-    return kind
+    above = [mount for mount in mounts.mounts() if Path(mount.mount_point) in (path, *path.parents)]
+    # Of those that are mounted in the same place the last one hides the others.
+    found = max(reversed(above), key=lambda mount: len(mount.mount_point), default=None)
+    return found.filesystem if found else ""
 
 
 def _operating_system() -> dict[str, str]:

@@ -33,8 +33,8 @@ def update(engine: Engine, container: Container, before: dict[str, str]) -> None
     hosts_file, resolver_file = container.bundle / "hosts", container.bundle / "resolv.conf"
     present = _read(hosts_file)
     if len(present) < _MUCH:
-        old, new = before["hosts"].splitlines(), after["hosts"].splitlines()
-        lines = [line for line in present.splitlines() if line not in old or line in new]
+        old, new = _lines(before["hosts"]), _lines(after["hosts"])
+        lines = [line for line in _lines(present) if line not in old or line in new]
         lines += [line for line in new if line not in old]
         _write(hosts_file, "".join(f"{line}\n" for line in lines))
     if _read(resolver_file) == before["resolv.conf"]:
@@ -83,8 +83,13 @@ def _extra_hosts(engine: Engine, host: HostConfig) -> list[tuple[list[str], str]
 
 def _read(path: Path) -> str:
     """The text, or the first ``_MUCH`` letters of it: it may have grown since anybody looked."""
-    with path.open(errors="surrogateescape") as file:
+    with path.open(errors="surrogateescape", newline="") as file:
         return file.read(_MUCH)
+
+
+def _lines(text: str) -> list[str]:
+    """Not ``splitlines``: to Python a form feed ends a line, too."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _write(path: Path, text: str) -> None:

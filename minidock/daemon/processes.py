@@ -34,7 +34,7 @@ async def top(record: Record, arguments: str) -> Top:
     output, errors = await process.communicate()
     if process.returncode:
         raise InvalidInput(f"ps: {errors.decode(errors='replace').strip()}")
-    return chosen(output.decode(errors="replace").splitlines(), {str(pid) for pid in members})
+    return chosen(output.decode(errors="replace").split("\n"), {str(pid) for pid in members})
 
 
 def chosen(lines: list[str], members: set[str]) -> Top:
@@ -55,7 +55,7 @@ def _row(pid: int) -> list[str]:
     """One process as ``ps -ef`` shows it (proc_pid_stat(5)); nothing when it is gone."""
     directory = Path(f"/proc/{pid}")
     try:
-        text = (directory / "stat").read_text()
+        text = (directory / "stat").read_text(errors="replace")
         words = (directory / "cmdline").read_bytes().decode(errors="replace").split("\0")
         uid = directory.stat().st_uid
     except OSError:

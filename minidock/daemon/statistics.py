@@ -144,7 +144,7 @@ def _entries(counted: tuple[cgroups.IoStats, ...]) -> list[messages.BlkioEntry]:
 def networks(pid: int) -> dict[str, messages.NetworkStats]:
     """The links of a process's network namespace, without the loopback; none when the process is gone."""
     try:
-        lines = Path(f"/proc/{pid}/net/dev").read_text().splitlines()[2:]
+        lines = Path(f"/proc/{pid}/net/dev").read_text(errors="replace").removesuffix("\n").split("\n")[2:]
     except OSError:
         return {}
     found = {}

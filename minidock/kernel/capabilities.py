@@ -7,6 +7,7 @@ container the bounding set is the wall; for others nothing is left, unless it is
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from errno import EINVAL
 from pathlib import Path
@@ -65,13 +66,14 @@ _STATUS_FIELDS = {
 
 def parse_status(text: str) -> Sets:
     """The five ``Cap…`` lines of /proc/PID/status: 16 hexadecimal digits each."""
-    values = dict(line.split(":", 1) for line in text.splitlines() if line.startswith("Cap"))
+    values = dict(line.split(":", 1) for line in text.split("\n") if line.startswith("Cap"))
     return Sets(**{attribute: int(values[field], 16) for field, attribute in _STATUS_FIELDS.items()})
 
 
 def read(pid: int | str = "self") -> Sets:
     """The sets of a process. Raises FileNotFoundError or ProcessLookupError when it has ended."""
-    return parse_status(Path(f"/proc/{pid}/status").read_text())
+    # The first line is the name that the process has given itself: any bytes but a newline.
+    return parse_status(os.fsdecode(Path(f"/proc/{pid}/status").read_bytes()))
 
 
 def drop_bounding(keep: int) -> None:

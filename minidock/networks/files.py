@@ -64,7 +64,7 @@ def resolv_conf(
     are of no use there, and neither are those of IPv6, which the default network does not have. A search list of ``.``
     is none. Raises ``InvalidInput``.
     """
-    words = [line.split() for line in (_host_text(isolated) if host is None else host).splitlines()]
+    words = [line.split() for line in (_host_text(isolated) if host is None else host).split("\n")]
     if not servers:
         servers = [line[1] for line in words if line[:1] == ["nameserver"] and len(line) > 1]
         if isolated:
@@ -84,7 +84,7 @@ def resolv_conf(
 
 def host_servers() -> list[str]:
     """The name servers that the host itself asks; those on its own loopback address too."""
-    words = [line.split() for line in _host_text(isolated=False).splitlines()]
+    words = [line.split() for line in _host_text(isolated=False).split("\n")]
     return [line[1] for line in words if line[:1] == ["nameserver"] and len(line) > 1]
 
 

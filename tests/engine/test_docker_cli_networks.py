@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -279,7 +280,7 @@ def test_connect_and_disconnect_while_it_runs(daemon: Daemon) -> None:
     """Interface, way out, names, files; and at the next start again."""
     network = daemon.ok("network", "create", "net")
     daemon.ok("run", "-d", "--name", "aa", *SLEEP)
-    daemon.ok("exec", "aa", "sh", "-c", "echo 192.0.2.1 mine >> /etc/hosts")
+    daemon.ok("exec", "aa", "sh", "-c", "printf '192.0.2.1 mine # form\\ffeed\\r\\n' >> /etc/hosts")
     daemon.ok("network", "connect", "--alias", "other", "net", "aa")
     here, there = address(daemon, "aa", "bridge"), address(daemon, "aa", "net")
     assert dig(daemon, "aa", "other") == [there]
@@ -293,6 +294,7 @@ def test_connect_and_disconnect_while_it_runs(daemon: Daemon) -> None:
     daemon.ok("network", "disconnect", "bridge", "aa")
     names = [line.split()[0] for line in daemon.ok("exec", "aa", "cat", "/etc/hosts").splitlines()]
     assert names[-2:] == ["192.0.2.1", there] and here not in names
+    assert "192.0.2.1 mine # form\ffeed\r\n" in Path(daemon.inspect("aa")["HostsPath"]).read_bytes().decode()
     assert daemon.ok("exec", "aa", "cat", "/etc/resolv.conf") == "nameserver 192.0.2.2"
     assert re.fullmatch(r"default via \S+ dev eth1 ", daemon.ok("exec", "aa", "ip", "route").splitlines()[0])
     daemon.ok("restart", "-t", "0", "aa")

@@ -68,6 +68,11 @@ def test_a_host_without_cgroups() -> None:
         at("/x", parse_mountinfo("23 1 8:1 / / rw - ext4 /dev/sda1 rw\n"))
 
 
+def test_a_mount_point_may_be_called_anything() -> None:
+    """The kernel escapes blank, tab, newline and backslash; not the form feed, which ends a line to ``splitlines``."""
+    assert parse_mountinfo("99 1 8:1 / /media/a\x0cb\x85c rw - ext4 /dev/sda1 rw\n" + HYBRID) == parse_mountinfo(HYBRID)
+
+
 @pytest.mark.parametrize("path", ["/minidock/../../etc", "..", "/", "", "/./"])
 def test_a_path_out_of_the_mount_or_to_its_root(path: str) -> None:
     """Both are refused: who kills such a container kills the host."""

@@ -36,10 +36,11 @@ def test_variables_come_from_files_flags_and_here(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HERE", "1")
     monkeypatch.delenv("NOT_HERE", raising=False)
     file = tmp_path / "env"
-    file.write_text("\ufeff# a comment\n\nX=a b=c\n  HERE\nNOT_HERE\n")
+    file.write_bytes("\ufeff# a comment\n\nX=a b=c\n  HERE\r\nNOT_HERE\nZ=one\x0ctwo\u2028three\rfour\n".encode())
     assert body("--env-file", str(file), "-e", "Y=", "-e", "NOT_HERE", "tiny")["Env"] == [
         "X=a b=c",
         "HERE=1",
+        "Z=one\x0ctwo\u2028three\rfour",
         "Y=",
         "NOT_HERE",
     ]

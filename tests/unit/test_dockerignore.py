@@ -41,8 +41,8 @@ def test_docker_s_examples(patterns: list[str], path: str, excluded: bool) -> No
 
 def test_a_file_is_read_as_docker_reads_it() -> None:
     """Comments, blanks, a byte order mark, leading slashes and ``.`` parts mean nothing."""
-    text = "\ufeff# comment\n\n  /a/./b/../c  \n!  /keep\n #not a comment\n/\n"
-    assert read(text) == ["a/c", "!keep", "#not a comment", "/"]
+    text = "\ufeff# comment\n\n  /a/./b/../c  \n!  /keep\r\n #not a comment\n/\none\x0ctwo\n"
+    assert read(text) == ["a/c", "!keep", "#not a comment", "/", "one\x0ctwo"]
 
 
 @pytest.mark.parametrize("pattern", ["!", "a\\", "[", "[^"])

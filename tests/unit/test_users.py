@@ -57,6 +57,15 @@ def test_a_number_is_never_a_name() -> None:
     assert resolve("1000", "1000:x:0:0::/evil:/bin/sh\n", "").uid == 1000
 
 
+def test_only_a_newline_ends_a_line() -> None:
+    """Users write their own full names (chfn(1)): to Python a form feed, or U+2028, would begin another line there."""
+    passwd = "kim:x:1000:1000:Kim\x0cevil:x:0:0::/:\u2028bad:x:0:0::/:,,:/home/kim:/bin/sh\n"
+    assert resolve("kim", passwd, "").uid == 1000
+    for name in ("evil", "bad"):
+        with pytest.raises(InvalidInput, match="unable to find user"):
+            resolve(name, passwd, "")
+
+
 @pytest.mark.parametrize("entry", ["evil:x:99999999999:0:::", "evil:x:4294967296:0:::"])
 def test_ids_of_the_files_are_checked_too(entry: str) -> None:
     """An id in /etc/passwd that does not fit into a uid is an error."""

@@ -79,7 +79,7 @@ async def commit(engine: Engine, request: web.Request) -> web.Response:
 
 def _changes(request: web.Request) -> list[str]:
     """Several parameters, or (docker-py) one with several lines."""
-    return [line for text in request.query.getall("changes", []) for line in text.splitlines() if line.strip()]
+    return [line for text in request.query.getall("changes", []) for line in text.split("\n") if line.strip()]
 
 
 async def remove(engine: Engine, request: web.Request) -> web.Response:

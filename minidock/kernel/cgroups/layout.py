@@ -106,7 +106,7 @@ def slice_path(name: str) -> str:
 
 def detect(mountinfo: str = "/proc/self/mountinfo") -> Layout:
     """Read what is mounted (proc_pid_mountinfo(5), cgroups(7))."""
-    return parse_mountinfo(Path(mountinfo).read_text())
+    return parse_mountinfo(os.fsdecode(Path(mountinfo).read_bytes()))
 
 
 def parse_mountinfo(text: str) -> Layout:
@@ -118,7 +118,7 @@ def parse_mountinfo(text: str) -> Layout:
     """
     v1: dict[str, Path] = {}
     v2: Path | None = None
-    for line in text.splitlines():
+    for line in filter(None, text.split("\n")):
         before, _, after = line.partition(" - ")
         mount_point = Path(_unescape(before.split(" ")[4]))
         file_system, _, super_options = after.split(" ", 2)
