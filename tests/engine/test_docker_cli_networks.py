@@ -285,14 +285,14 @@ def test_connect_and_disconnect_while_it_runs(daemon: Daemon) -> None:
     here, there = address(daemon, "aa", "bridge"), address(daemon, "aa", "net")
     assert dig(daemon, "aa", "other") == [there]
     assert "nameserver 127.0.0.11" in daemon.ok("exec", "aa", "cat", "/etc/resolv.conf")
-    assert [line.split()[0] for line in daemon.ok("exec", "aa", "cat", "/etc/hosts").splitlines()[-3:]] == [
+    assert [line.split()[0] for line in daemon.ok("exec", "aa", "cat", "/etc/hosts").split("\n")[-3:]] == [
         here,
         "192.0.2.1",
         there,
     ]
     daemon.ok("exec", "aa", "sh", "-c", "echo nameserver 192.0.2.2 > /etc/resolv.conf")
     daemon.ok("network", "disconnect", "bridge", "aa")
-    names = [line.split()[0] for line in daemon.ok("exec", "aa", "cat", "/etc/hosts").splitlines()]
+    names = [line.split()[0] for line in daemon.ok("exec", "aa", "cat", "/etc/hosts").split("\n")]
     assert names[-2:] == ["192.0.2.1", there] and here not in names
     assert "192.0.2.1 mine # form\ffeed\r\n" in Path(daemon.inspect("aa")["HostsPath"]).read_bytes().decode()
     assert daemon.ok("exec", "aa", "cat", "/etc/resolv.conf") == "nameserver 192.0.2.2"
