@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from difflib import unified_diff
 from itertools import groupby
 from pathlib import Path
 from types import ModuleType
@@ -63,6 +64,23 @@ class Introduced(SphinxDirective):
         return [found]
 
 
+class Changes(SphinxDirective):
+    """``{changes} 3``: chapter 3's program as what has changed in it since chapter 2."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """A unified diff without its file names; what two chapters have in common is left out where it is long."""
+        number = int(self.arguments[0])
+        files = [course.chapter(str(each)).folder / "container.py" for each in (number - 1, number)]
+        for file in files:
+            self.env.note_dependency(str(file))
+        old, new = (file.read_text().partition('"""\n\n')[2].splitlines() for file in files)
+        _, _, *lines = unified_diff(old, new, n=30, lineterm="")
+        text = "\n".join(line for line in lines if not line.startswith("@@"))
+        return [nodes.literal_block(text, text, language="diff")]
+
+
 def split(name: str) -> tuple[ModuleType, str]:
     """``minidock.kernel.mounts.Mount.shared``: a module, and ``Mount.shared``; an alias is followed to its own file."""
     parts = name.split(".")
@@ -85,4 +103,5 @@ def setup(app: Sphinx) -> ExtensionMetadata:
     """Called by Sphinx."""
     app.add_directive("engine", Engine)
     app.add_directive("introduced", Introduced)
+    app.add_directive("changes", Changes)
     return {"version": "1", "parallel_read_safe": True}
