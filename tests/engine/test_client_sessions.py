@@ -225,6 +225,14 @@ def test_exit_codes(daemon: Daemon, words: list[str], code: int, message: str) -
     assert daemon.ok("ps", "-aq") == ""
 
 
+def test_explain_names_both_ends_of_a_bind_mount(daemon: Daemon) -> None:
+    """The commands are ones that would do the same: what is mounted, and where, by path."""
+    story = minidock(daemon, "run", "--rm", "--explain=full", "tiny", "true").stderr
+    found = re.findall(r"\$ mount --bind (\S+)/(resolv.conf|hostname|hosts) (\S+)", story)
+    assert len(found) == 3
+    assert all(target == f"{bundle}/rootfs/etc/{name}" for bundle, name, target in found), found
+
+
 def test_explain_tells_the_story(daemon: Daemon) -> None:
     """``--explain`` prints the steps on standard error; the program's output is its own."""
     done = minidock(daemon, "run", "--rm", "--explain", "tiny", "echo", "hi")

@@ -75,9 +75,11 @@ def make_directory(root: int, path: str, resolve: int = RESOLVE) -> int:
 
 def make_file(root: int, path: str) -> int:
     """A descriptor of the file ``path``; an empty one is made where there is nothing, with its directories."""
-    with found(root, path) as existing:
-        if existing is not None:
-            return os.dup(existing)
+    try:
+        return find(root, path)
+    except SystemCallFailed as error:
+        if error.errno_name not in ("ENOENT", "ENOTDIR"):
+            raise
     parent, name = split(path)
     directory = make_directory(root, parent)
     try:
