@@ -6,6 +6,7 @@ as JSON. The parent waits, with a limit.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from chapters.course import AS_ROOT, ROOT, Exercise, exercises
-from chapters.trial import Broken, Observation, Subject, Unwritten
+from chapters.trial import NOTHING, Broken, Observation, Subject, Unwritten
 
 SECONDS = 20
 
@@ -93,6 +94,7 @@ class _TooSlow(BaseException):
 
 def judge(exercise: Exercise, file: Path, seconds: float = SECONDS) -> Verdict:
     """Load the file and hold its function against the law, here and now."""
+    file = file.absolute()  # as tracebacks name it
     try:
         implementation = load(file, exercise.name)
     except SyntaxError as error:
@@ -116,12 +118,23 @@ def judge(exercise: Exercise, file: Path, seconds: float = SECONDS) -> Verdict:
     except _TooSlow:
         return _with_hint(exercise, subject.last, "slow", why=f"no end after {seconds:g} seconds")
     except BaseException as error:
+        if subject.last.result is not NOTHING and not _where(error, file):
+            # It is the law that could not go on, with what it was given: a number, say, where a list should be.
+            return _with_hint(exercise, subject.last, "failed", why=_kind(exercise))
         if subject.last.error is None:
             subject.last.error = error
         return _with_hint(exercise, subject.last, "crashed", where=_where(error, file))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return Verdict("passed")
+
+
+def _kind(exercise: Exercise) -> str:
+    """What sort of answer is asked for, as the engine's own says."""
+    solution = exercise.solution()
+    if isinstance(solution, type):
+        return "this is no answer of the kind that is asked for"
+    return f"the answer should be of the kind {inspect.signature(solution).return_annotation}"
 
 
 def load(file: Path, name: str) -> Any:

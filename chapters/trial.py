@@ -7,17 +7,45 @@ with the smallest ones that fail, and the last call on record is then the smalle
 
 from __future__ import annotations
 
+import inspect
 import reprlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
+from types import BuiltinMethodType, MethodType
 from typing import Any
+
+import msgspec
 
 NOTHING = object()
 """Where there is no result, because the call raised an error or did not come back."""
 
-_short = reprlib.Repr()
+
+class _Short(reprlib.Repr):
+    """Long things are cut; an object is shown with the fields that somebody has set."""
+
+    def repr_instance(self, x: Any, level: int) -> str:
+        try:
+            signature = inspect.signature(type(x))
+        except (TypeError, ValueError):
+            return super().repr_instance(x, level)
+        if not (is_dataclass(x) or isinstance(x, msgspec.Struct)):
+            return super().repr_instance(x, level)
+        fields = {each.name: each.default for each in signature.parameters.values()}
+        told = {name: getattr(x, name) for name, default in fields.items() if getattr(x, name) != default}
+        words = (f"{name}={self.repr1(value, level - 1)}" for name, value in told.items() if value not in ([], {}))
+        return f"{type(x).__name__}({', '.join(words)})"
+
+
+_short = _Short()
 _short.maxstring = _short.maxother = 300
 _short.maxlist = _short.maxdict = _short.maxtuple = 20
+
+
+def _written(argument: object) -> str:
+    """As one would write it. (Python shows a method, ``{…}.get``, by its address, which says nothing.)"""
+    if isinstance(argument, MethodType | BuiltinMethodType):
+        return f"{_written(argument.__self__)}.{argument.__name__}"
+    return _short.repr(argument)
 
 
 class Unwritten(BaseException):
@@ -39,8 +67,8 @@ class Observation:
     @property
     def call(self) -> str:
         """As one would write it."""
-        words = [_short.repr(argument) for argument in self.arguments]
-        words += [f"{name}={_short.repr(value)}" for name, value in self.keywords.items()]
+        words = [_written(argument) for argument in self.arguments]
+        words += [f"{name}={_written(value)}" for name, value in self.keywords.items()]
         return f"{self.name}({', '.join(words)})"
 
     @property
@@ -90,8 +118,11 @@ class Subject:
 
     def gives(self, expected: Any, *arguments: Any, why: str = "", **keywords: Any) -> None:
         """The call returns something equal to ``expected``."""
-        result = self(*arguments, **keywords)
-        self.last.expected = expected
+        try:
+            result = self(*arguments, **keywords)
+        finally:
+            # Whose code has crashed wants to know, too, what it should have said.
+            self.last.expected, self.last.why = expected, why
         self.expect(result == expected, why)
 
     def raises(self, expected: type[BaseException], *arguments: Any, why: str = "", **keywords: Any) -> None:

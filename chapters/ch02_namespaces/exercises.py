@@ -264,7 +264,8 @@ EXERCISES = (
         title="Who is ann:mail?",
         task="""docker run -u takes user, user:group, :group, each a name or a number. passwd and group are the
         texts of the container's own files. A number is taken as it is, even if some user has it for a name.
-        Without a group the user's own counts, with all groups that list the user. Ids outside 0-2147483647
+        Without a group the user's own counts, with all groups that list the user. People edit these files: pass over
+        lines that are blank, comments, too short, or have no number where one belongs. Ids outside 0-2147483647
         raise InvalidInput: as 32 bits, 4294967296 is root.""",
         law=law_resolve,
         hints=(
@@ -288,6 +289,11 @@ EXERCISES = (
                 "resolve_must_be_listed",
                 lambda seen: isinstance(seen.error, InvalidInput) and seen.arguments[0][:1].isdigit(),
                 "A number need not be in any file.",
+            ),
+            Wrong(
+                "resolve_perfect_files",
+                lambda seen: isinstance(seen.error, IndexError | ValueError) and not isinstance(seen.expected, type),
+                "One of the lines is no entry: a comment, too short, or without a number. Pass it over.",
             ),
         ),
     ),

@@ -216,8 +216,8 @@ EXERCISES = (
         uses=("minidock.errors:InvalidInput",),
         title="One and a half processors",
         task="""--cpus 1.5 travels through the API as NanoCpus: billionths of a processor, an integer. Convert
-        exactly. Raise InvalidInput for what is no number, and for one that needs more than nine digits
-        after the point.""",
+        exactly. Docker takes 1/2, too. Raise InvalidInput for what is no number, and for one that
+        needs more than nine digits after the point.""",
         law=law_parse_cpus,
         hints=(
             "0.1 as a float is not a tenth. Python has exact numbers: fractions.Fraction reads '1.5' and '1/2'.",
@@ -233,6 +233,11 @@ EXERCISES = (
                 "parse_cpus_rounds",
                 lambda seen: seen.expected is InvalidInput and seen.error is None,
                 "That is not a whole number of billionths: say so, rather than round.",
+            ),
+            Wrong(
+                "parse_cpus_decimal",
+                lambda seen: "/" in seen.arguments[0] and isinstance(seen.expected, int),
+                "A fraction is a number, too. Decimal does not read it; which of Python's exact numbers does?",
             ),
         ),
     ),
@@ -274,6 +279,11 @@ EXERCISES = (
             "limit -1 and swap None: -1. limit 100 and swap None: None.",
         ),
         wrong=(
+            Wrong(
+                "swap_only_none_first",
+                lambda seen: seen.arguments == (-1, None) and seen.result is None,
+                "None leaves swap as it is, but not here: who takes the limit from memory takes it from swap, too.",
+            ),
             Wrong(
                 "swap_only_same",
                 lambda seen: seen.result is not None and seen.result == seen.arguments[1] != seen.expected,

@@ -495,7 +495,11 @@ EXERCISES = (
         wrong=(
             Wrong(
                 "select_first_fit",
-                lambda seen: seen.result.platform is not None and seen.result.digest[-2:] not in ("5a", "5b"),
+                lambda seen: (
+                    isinstance(seen.expected, Descriptor)
+                    and seen.result.platform is not None
+                    and seen.result.digest[-2:] not in ("5a", "5b")
+                ),
                 "The first that fits is not always the best: arm/v7 before arm/v5.",
             ),
             Wrong(

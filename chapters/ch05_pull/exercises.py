@@ -76,21 +76,34 @@ def law_parse(subject: Subject) -> None:
         subject.raises(InvalidReference, text, why="this is no image's name")
 
 
+class _Clock:
+    """A clock that stands still, and is shown as one would write it."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def __call__(self) -> float:
+        return self.seconds
+
+    def __repr__(self) -> str:
+        return f"lambda: {self.seconds}"
+
+
 def law_parse_retry_after(subject: Subject) -> None:
     """Seconds, or a date; anything else says nothing."""
 
     @given(st.integers(0, 10**6))
     def number(seconds: int) -> None:
-        subject.gives(float(seconds), str(seconds), lambda: 0.0, why="a number of seconds")
+        subject.gives(float(seconds), str(seconds), _Clock(0.0), why="a number of seconds")
 
     number()
     for text in ("", "soon", "-1", "1.5", "\N{SUPERSCRIPT TWO}"):
-        subject.gives(None, text, lambda: 0.0, why="neither a number nor a date: the header says nothing")
+        subject.gives(None, text, _Clock(0.0), why="neither a number nor a date: the header says nothing")
 
     @given(st.integers(10**9, 10**9 + 1000), st.integers(-100, 1000))
     def date(now: int, ahead: int) -> None:
         header = email.utils.formatdate(now + ahead, usegmt=True)
-        subject.gives(max(0.0, float(ahead)), header, lambda: float(now), why="until then; what is past is 0, not less")
+        subject.gives(max(0.0, float(ahead)), header, _Clock(float(now)), why="until then; what is past is 0, not less")
 
     date()
 
@@ -161,8 +174,10 @@ def law_from_header(subject: Subject) -> None:
     auth()
     subject.gives(Credentials(identity_token="i"), _header({"identitytoken": "i"}), why="a token instead of a password")
     subject.gives(Credentials(registry_token="r"), _header({"registrytoken": "r"}), why="a token instead of a password")
-    for text in ("!!!!", "bm8=", _header([1]), _header({"username": 1})):
-        subject.raises(InvalidInput, text, why="this is no AuthConfig")
+    for text, said in (("!!!!", "no base64"), ("bm8=", "no JSON: no"), (_header([1]), "a list: [1]")):
+        subject.raises(InvalidInput, text, why=f"this is no AuthConfig, but {said}")
+    for field in ("username", "auth", "identitytoken"):
+        subject.raises(InvalidInput, _header({field: 1}), why=f'decoded, it is {{"{field}": 1}}: a number is no name')
 
 
 _TRUSTING = Settings(trusted_realms=frozenset({"login.other.example", "sso.example:8443"}))
@@ -241,6 +256,10 @@ def _got(seen: Observation, attribute: str) -> Any:
     return getattr(seen.result, attribute, NOTHING)
 
 
+def _domain(seen: Observation) -> str:
+    return str(_got(seen, "domain"))
+
+
 def _no_answer(seen: Observation) -> bool:
     """It raised where it should not have."""
     return seen.error is not None and not (isinstance(seen.expected, type))
@@ -295,8 +314,10 @@ EXERCISES = (
         wrong=(
             Wrong(
                 "parse_first_slash",
-                lambda seen: _got(seen, "domain") == "user",
-                "user is not a host: it has no dot, no colon, and is not localhost. So user/tool is on Docker Hub.",
+                lambda seen: (
+                    _got(seen, "domain") == "user" or ("/" not in str(seen.arguments[0]) and ":" in _domain(seen))
+                ),
+                "That is no host. A host has a slash behind it, and a dot, a colon or capitals in it, or is localhost.",
             ),
             Wrong(
                 "parse_no_library",
@@ -318,9 +339,9 @@ EXERCISES = (
     Exercise(
         engine="minidock.registry.retry:parse_retry_after",
         title="Come back later",
-        task="""Retry-After says when to try again: a number of seconds, or a date as in HTTP (Sun, 06 Nov 1994 08:49:37
-        GMT). Return seconds from now (now() is the time in seconds since 1970), never less than 0; None if the
-        header is neither.""",
+        task="""Retry-After says when to try again: a number of seconds (only digits), or a date as in HTTP (Sun, 06
+        Nov 1994 08:49:37 GMT). Return seconds from now (now() is the time in seconds since 1970),
+        never less than 0; None if the header is neither.""",
         law=law_parse_retry_after,
         hints=(
             "email.utils.parsedate_to_datetime reads the date; it raises ValueError for what is none.",
@@ -388,6 +409,7 @@ EXERCISES = (
             "value + '=' * (-len(value) % 4) puts the padding back.",
             "base64.b64decode(…, altchars=b'-_', validate=True); without validate it skips what it does not know.",
             "partition(':') for auth: a password may hold colons.",
+            "Whoever sends JSON chooses the types in it: check that each field is text, isinstance(…, str).",
         ),
         wrong=(
             Wrong(

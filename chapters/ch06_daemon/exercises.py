@@ -66,7 +66,13 @@ _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3
 
 def law_parse_duration(subject: Subject) -> None:
     """Go's notation: numbers with units, added up."""
-    for text, wanted in (("0", 0), ("1.5s", 1_500_000_000), ("-10ms", -10_000_000), ("1h30m", 5400 * 10**9)):
+    for text, wanted in (
+        ("0", 0),
+        ("1.5s", 1_500_000_000),
+        ("-10ms", -10_000_000),
+        ("1h30m", 5400 * 10**9),
+        ("-1h30m", -5400 * 10**9),
+    ):
         subject.gives(wanted, text, why="numbers with units, added up; one sign before all")
 
     @given(st.lists(st.tuples(st.integers(0, 999), st.sampled_from(list(_UNITS))), min_size=1, max_size=4))
@@ -75,7 +81,7 @@ def law_parse_duration(subject: Subject) -> None:
         subject.gives(total, "".join(f"{number}{unit}" for number, unit in parts), why="the sum of the parts")
 
     law()
-    for text in ("", "5", "s", "1x", "1h5", "-"):
+    for text in ("", "5", "s", "1x", "1h5", "-", "--5s", "+-0", "1.2.3s"):
         subject.raises(InvalidInput, text, why="a number without a unit, or a unit without a number")
 
 
@@ -89,7 +95,11 @@ def law_unframer(subject: Subject) -> None:
         unframer = subject()
         pieces = [wire[begin : begin + size] for begin in range(0, len(wire), size)]
         found = [tuple(frame) for piece in pieces for frame in unframer.feed(piece)]
-        subject.last.arguments, subject.last.result = tuple(pieces), found
+        subject.last.name, subject.last.arguments, subject.last.result = (
+            "feed, a piece at a time: ",
+            tuple(pieces),
+            found,
+        )
         subject.expect(found == wanted, "each frame once, complete, whatever the pieces", wanted)
 
     law()
@@ -156,6 +166,11 @@ EXERCISES = (
         hints=("Take a number and a unit off the front until nothing is left.", "ms before m and s: the longest unit."),
         wrong=(
             Wrong("parse_duration_one", lambda seen: seen.error is not None, "There may be several parts, and a sign."),
+            Wrong(
+                "parse_duration_sign",
+                lambda seen: seen.arguments[0].startswith("-") and seen.result != seen.expected != InvalidInput,
+                "The sign is before all, and for all: -1h30m is an hour and a half, the other way.",
+            ),
             Wrong("parse_duration_skips", lambda seen: seen.expected is InvalidInput, "Something is left over."),
         ),
     ),
@@ -168,9 +183,16 @@ EXERCISES = (
         hints=("Keep what is left over in self, and put new data behind it.", "A loop: one piece may bring many."),
         wrong=(
             Wrong(
-                "unframer_forgets", lambda seen: len(seen.arguments) > 1, "What is incomplete now is needed next time."
+                "unframer_forgets",
+                lambda seen: len(seen.arguments) > 1 and not seen.result,
+                "What is incomplete now is needed next time.",
             ),
             Wrong("unframer_one", lambda seen: len(seen.arguments) == 1, "One piece may bring several frames."),
+            Wrong(
+                "unframer_header",
+                lambda seen: seen.result and len(seen.result[-1][1]) < len(seen.expected[len(seen.result) - 1][1]),
+                "That frame was not complete yet: its length does not count the 8 bytes before it.",
+            ),
         ),
     ),
 )

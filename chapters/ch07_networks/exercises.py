@@ -368,11 +368,12 @@ EXERCISES = (
         ),
         title="Whom to ask for names",
         task="""Write a container's resolv.conf: lines nameserver, search, options, in this order, empty ones left
-        out. servers, search and options are what the user asked for; for what is missing take the host's file (its
-        text is host): all nameserver lines, the last line of search or domain, all options. In an isolated container
-        keep only IPv4 servers that are not loopback; if none is left use FALLBACK_SERVERS. A search list of . is
-        none. Raise InvalidInput for an address, name or option that is none: a newline in it would be a line of its
-        own.""",
+        out, each with its newline. servers, search and options are what the user asked for; for
+        what is missing take the host's file (its text is host): all nameserver lines, the last line
+        of search or domain, all options. In an isolated container keep only IPv4 servers that are
+        not loopback; if none is left use FALLBACK_SERVERS. A search list of . is none. Raise
+        InvalidInput for an address, name or option that is none: a newline in it would be a line of
+        its own.""",
         law=law_resolv_conf,
         hints=(
             "line.split() of each line; a comment's first word is #, and no keyword.",

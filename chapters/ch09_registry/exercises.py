@@ -389,9 +389,10 @@ EXERCISES = (
         engine="minidock.registry.server.manifests:cut_page",
         title="A page at a time",
         task="""GET …/tags/list?n=100 asks for a hundred tags. The store was asked for one more, so that found is
-        longer than limit when there are more. Return the first limit entries, and the headers: none if that is all,
-        or if limit is 0 or None (no limit); else Link: <PATH?n=LIMIT&last=ENTRY>; rel="next", where ENTRY is the last
-        of this page, quoted as in a URL.""",
+        longer than limit when there are more. Return the first limit entries, and the headers: none
+        if that is all. A limit of None is no limit; one of 0 takes nothing, and gets no link. Else
+        Link: <PATH?n=LIMIT&last=ENTRY>; rel="next", where ENTRY is the last of this page, quoted as
+        in a URL.""",
         law=law_cut_page,
         hints=(
             "found[:None] is all of it.",
@@ -412,6 +413,11 @@ EXERCISES = (
                 "cut_page_quote",
                 lambda seen: seen.arguments[1] == ["a&b", "c"],
                 "In a URL an & begins the next parameter: what is not yours must be quoted.",
+            ),
+            Wrong(
+                "cut_page_zero",
+                lambda seen: seen.arguments[2] == 0,
+                "0 is as false as None, and not the same: it asks for nothing. And of nothing there is no last entry.",
             ),
         ),
     ),

@@ -13,9 +13,12 @@ import pytest
 
 from chapters.command import main
 from chapters.course import exercises
-from chapters.grading import grade
+from chapters.grading import grade, judge
+from chapters.trial import Broken, Subject
 from chapters.workbook import Workbook
+from minidock.daemon.records import State
 from minidock.errors import InvalidInput
+from minidock.registry.credentials import Credentials
 
 EXERCISE = next(exercises("environment"))
 RIGHT = "def environment(entries):\n    return dict(e.split('=', 1) for e in entries if '=' in e)\n"
@@ -64,6 +67,45 @@ def test_a_counter_example_is_small(tmp_path: Path) -> None:
     file.write_text("def environment(entries):\n    return {}\n")
     verdict = grade(EXERCISE, file)
     assert (verdict.call, verdict.got, verdict.expected) == ("environment(['A='])", "{}", "{'A': ''}")
+
+
+def test_where_it_crashed_and_what_was_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who runs the course in its own directory is told the line, too; and the right answer, though there was none."""
+    monkeypatch.chdir(tmp_path)
+    Path("answer.py").write_text("def sysctl_path(key):\n    return 1 / 0\n")
+    verdict = judge(next(exercises("sysctl_path")), Path("answer.py"))
+    assert verdict.status == "crashed"
+    assert verdict.where == "line 2: return 1 / 0"
+    assert "net/ipv4" in verdict.expected
+
+
+def test_a_function_among_the_arguments_is_shown_without_its_address() -> None:
+    """The examples are the same on each run, and so is what is said of them."""
+    subject = Subject(lambda *_arguments: "nonsense", "parse_retry_after")
+    with pytest.raises(Broken):
+        next(exercises("parse_retry_after")).law(subject)
+    assert subject.last.call == "parse_retry_after('0', lambda: 0.0)"
+    subject = Subject(lambda *_arguments: None, "lookup")
+    subject("web", {"web": 1}.get)
+    assert subject.last.call == "lookup('web', {'web': 1}.get)"
+
+
+@pytest.mark.parametrize("name", ["resolve", "parse_mountinfo", "elements", "address_records", "statements"])
+def test_an_answer_of_another_kind_is_wrong_and_no_crash(tmp_path: Path, name: str) -> None:
+    """A number where a list or an object is asked for: the student's code has raised nothing, and is not blamed."""
+    file = tmp_path / "answer.py"
+    file.write_text(f"def {name}(*arguments):\n    return 42\n")
+    verdict = judge(next(exercises(name)), file)
+    assert (verdict.status, verdict.got) == ("failed", "42")
+    assert "of the kind" in verdict.why
+
+
+def test_an_object_is_shown_with_what_was_set() -> None:
+    """Ten fields of which nine are as ever hide the tenth; a password of an exercise is no secret."""
+    subject = Subject(lambda *_arguments: Credentials("ann", "secret"), "after_exit")
+    subject(State(exit_code=3, health=None))
+    assert subject.last.call == "after_exit(State(exit_code=3))"
+    assert subject.last.outcome == "Credentials(username='ann', password='secret')"
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
