@@ -95,7 +95,7 @@ def _map(arguments: argparse.Namespace) -> int:
     for each in chapters():
         done = [book.progress(one).passed for one in each.exercises]
         print(show.heading(f"{each.number}. {each.title}", f"{sum(done)}/{len(done)}"))
-        print(textwrap.fill(each.idea, 96, initial_indent="   ", subsequent_indent="   "))
+        print(textwrap.fill(each.idea, show.width() - 4, initial_indent="   ", subsequent_indent="   "))
         for one in each.exercises:
             print(f"   {show.mark(book.progress(one))} {one.id}  {one.title}")
         print()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import sys
 import textwrap
 
@@ -12,12 +13,15 @@ from chapters.grading import Verdict
 from chapters.workbook import Progress
 from minidock.kernel.inotify import Inotify
 
-_WIDTH = 100
-
 
 def paint(code: str, text: str) -> str:
     """``text`` in an ANSI colour, when somebody looks at a terminal."""
     return f"\033[{code}m{text}\033[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
+
+
+def width() -> int:
+    """Columns to fill: those of the terminal, but no more than one reads easily, and no less than a word needs."""
+    return min(max(shutil.get_terminal_size((100, 24)).columns, 40), 100)
 
 
 def heading(left: str, right: str) -> str:
@@ -53,7 +57,7 @@ def verdict(exercise: Exercise, found: Verdict) -> str:
 
 
 def _line(name: str, text: str) -> str:
-    wrapped = textwrap.fill(text, _WIDTH - 20, break_long_words=False, break_on_hyphens=False)
+    wrapped = textwrap.fill(text, width() - 20, break_long_words=False, break_on_hyphens=False)
     return f"    {name:<15} " + wrapped.replace("\n", "\n" + " " * 20)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from chapters import show
 from chapters.command import main
 from chapters.course import exercises
 from chapters.grading import grade, judge
@@ -195,3 +196,14 @@ def test_a_reader_who_has_seen_enough(tmp_path: Path) -> None:
             [sys.executable, "-m", "chapters", "--dir", str(tmp_path)], stdout=output, stderr=subprocess.PIPE, text=True
         )
     assert (done.stderr, done.returncode) == ("", 128 + signal.SIGPIPE)
+
+
+def test_a_verdict_fits_a_narrow_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside an editor, or on a projector, there are sixty columns."""
+    monkeypatch.setenv("COLUMNS", "60")
+    file = tmp_path / "answer.py"
+    file.write_text("def fitness(offered, wanted):\n    return 1 if offered == wanted else 0\n")
+    one = next(exercises("fitness"))
+    lines = show.verdict(one, judge(one, file)).splitlines()
+    assert len(lines) > 5
+    assert all(len(line) <= 60 for line in lines)
