@@ -80,6 +80,7 @@ class Client:
         self.address = address
         self._idle: Connection | None = None
         self._version = ""
+        self._is_ours = False
 
     @property
     def version(self) -> str:
@@ -92,22 +93,26 @@ class Client:
         """Whether the daemon speaks this version of the API."""
         return _numbers(self.version) >= _numbers(version)
 
-    def since(self, flags: Flags, name: str, version: str) -> None:
-        """Raises InvalidInput when the user gave a flag that only later versions of the API know."""
-        if name in flags.given and not self.at_least(version):
+    def since(self, flags: Flags, name: str, version: str, or_ours: bool = False) -> None:
+        """Raises InvalidInput when the user gave a flag that only later versions of the API know.
+
+        ``or_ours``: our own daemon knows it too, though it does not know all of that version.
+        """
+        if name in flags.given and not (self.at_least(version) or (or_ours and self._is_ours)):
             spoken = f"the Docker daemon API version is {self.version}"
             raise InvalidInput(f'"--{name}" requires API version {version}, but {spoken}')
 
     def another(self) -> Client:
         """A client of the same daemon with connections of its own, for another thread."""
         other = Client(self.address)
-        other._version = self.version
+        other._version, other._is_ours = self.version, self._is_ours
         return other
 
     def ping(self) -> None:
         """Ask the daemon which version it speaks. Raises DaemonUnreachable."""
         answer = self._send("HEAD", "/_ping", None, {})
         answer.read()
+        self._is_ours = answer.headers.get("server", "").startswith("minidock/")
         self._version = min(answer.headers.get("api-version", "1.24"), API_VERSION, key=_numbers)
 
     def request(

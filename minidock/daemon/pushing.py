@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from minidock.daemon.engine import Engine
 from minidock.daemon.pulling import Tell, bar, settings
 from minidock.errors import InvalidInput, NotFound
 from minidock.images import Image
+from minidock.images.saving import top_of
 from minidock.messages import Progress
 from minidock.oci import digest as digests
 from minidock.oci.image import Descriptor
-from minidock.oci.platform import Platform, fitness
+from minidock.oci.platform import Platform
 from minidock.oci.reference import Reference
 from minidock.registry import progress, push
 from minidock.registry.credentials import Credentials
@@ -38,7 +37,8 @@ async def push_all(
         if not chosen:
             raise NotFound(f"tag does not exist: {reference.familiar}")
         for name, image in sorted(chosen, key=lambda pair: pair[0]):
-            await _push(engine, name, image, _top(image, platform), _mounts(name, images), credentials, tell)
+            top = top_of(engine.images.content, image, platform)
+            await _push(engine, name, image, top, _mounts(name, images), credentials, tell)
 
 
 async def _push(
@@ -75,14 +75,6 @@ async def _push(
     engine.tell_image("push", name.familiar, name.familiar_name)
 
 
-def _top(image: Image, platform: Platform | None) -> Descriptor:
-    if platform is None:
-        return image.top
-    if not fitness(image.config.platform, platform):
-        raise NotFound(f"image is for {image.config.platform}: there is none for {platform} here")
-    return image.descriptor
-
-
 def _mounts(name: Reference, images: list[Image]) -> dict[str, str]:
     """Where else in the same registry blobs are: in the repositories that their images came from, or went to."""
     return {
@@ -92,11 +84,3 @@ def _mounts(name: Reference, images: list[Image]) -> dict[str, str]:
         if other.digest and other.domain == name.domain and other.path != name.path
         for layer in image.manifest.layers
     }
-
-
-def platform_of(text: str) -> Platform | None:
-    """The parameter ``platform``: JSON. Raises InvalidInput."""
-    try:
-        return msgspec.json.decode(text, type=Platform) if text else None
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidInput(f"invalid platform: {error}") from error

@@ -47,7 +47,7 @@ from minidock.oci.image import (
     parse_manifest,
     select,
 )
-from minidock.oci.platform import host
+from minidock.oci.platform import Platform, fitness, host
 from minidock.oci.reference import Reference
 
 #: Even an image of 500 layers in the oldest format has a few thousand files only.
@@ -90,13 +90,18 @@ class Loaded:
     moved: list[tuple[Reference, str]]
 
 
-def load(images: Images, file: BinaryIO, progress: Progress | None = None) -> list[Loaded]:
+def load(
+    images: Images, file: BinaryIO, progress: Progress | None = None, platform: Platform | None = None
+) -> list[Loaded]:
     """Load all images of an archive, packed or not; all of them, or none.
 
-    Raises InvalidSpec, CorruptContent, NoSpace.
+    With ``platform``, of an image for several platforms only that one is kept, and images for others are passed over.
+    Raises InvalidSpec, CorruptContent, NoSpace, NotFound (nothing for this platform).
     """
     with images.bringing():
-        found = _Archive(images).read(file).images()
+        found = _Archive(images, platform).read(file).images()
+        if not found and platform:
+            raise NotFound(f"archive holds no image for {platform}")
         if not found:
             raise InvalidSpec("archive holds no image")
         layers = {diff_id: layer for item in found for layer, diff_id in item.layers}
@@ -124,10 +129,11 @@ def _record(images: Images, item: Found) -> Loaded:
 
 
 class _Archive:
-    """The files of an archive, as blobs in the store."""
+    """The files of an archive, as blobs in the store; of its images, those for ``platform`` (None: any)."""
 
-    def __init__(self, images: Images) -> None:
+    def __init__(self, images: Images, platform: Platform | None) -> None:
         self._images = images
+        self._platform = platform
         self._content: Content = images.content
         self._blobs: dict[str, Descriptor] = {}
         self._links: dict[str, str] = {}
@@ -177,7 +183,7 @@ class _Archive:
         if "index.json" not in self._blobs:
             if not docker:
                 raise InvalidSpec("archive holds neither index.json nor manifest.json: not an archive of images")
-            return _merged(self._from_docker(item) for item in docker)
+            return _merged(image for item in docker if (image := self._from_docker(item)))
         index = parse_manifest(self._read(self._blobs["index.json"]))
         found = _merged(item for top in _manifests(index) if (item := self._from_index(top)))
         names = {self._blob(item.config).digest: _references(item.repo_tags or []) for item in docker}
@@ -192,7 +198,8 @@ class _Archive:
             raise InvalidSpec(f"manifest.json: {error}") from error
 
     def _from_index(self, top: Descriptor) -> Found | None:
-        """An image from a line of index.json; None for what is no image: an artifact, or something unknown."""
+        """An image from a line of index.json; None for what is no image: an artifact, or something unknown; and for
+        what is for another platform than was asked for."""
         chosen = self._choose(top)
         if chosen is None:
             return None
@@ -206,28 +213,37 @@ class _Archive:
             raise CorruptContent(f"archive is not whole: {error}") from error
         config = parse_config(self._read(manifest.config), manifest.config)
         check_layers(manifest, config)
-        whole = top if is_whole(self._content, top) else chosen
+        if self._platform and not fitness(config.platform, self._platform):
+            return None
+        whole = top if not self._platform and is_whole(self._content, top) else chosen
         layers = list(zip(manifest.layers, config.rootfs.diff_ids, strict=True))
         return Found(chosen, whole, manifest.config.digest, layers, _annotated(top))
 
     def _choose(self, top: Descriptor) -> Descriptor | None:
-        """The image's manifest: for this machine, or else the first that is here."""
+        """The image's manifest: for the platform that was asked for, else for this machine, else the first here."""
         while top.media_type in INDEX_TYPES:
             index = parse_manifest(self._read(top), top.media_type)
             here = [entry for entry in _manifests(index) if self._content.has(entry)]
             try:
-                top = select(Index(schema_version=2, manifests=here), host())
+                top = select(Index(schema_version=2, manifests=here), self._platform or host())
             except NotFound:
+                if self._platform:
+                    return None
                 others = [entry for entry in here if entry.media_type in INDEX_TYPES + MANIFEST_TYPES]
                 if not others:
                     return None
                 top = others[0]
         return top if top.media_type in MANIFEST_TYPES else None
 
-    def _from_docker(self, item: DockerImage) -> Found:
-        """An image from a line of manifest.json. Docker's archive has no manifest in our sense: it gets one."""
+    def _from_docker(self, item: DockerImage) -> Found | None:
+        """An image from a line of manifest.json. Docker's archive has no manifest in our sense: it gets one.
+
+        None if it is for another platform than was asked for.
+        """
         blob = self._blob(item.config)
         config = parse_config(self._read(blob))
+        if self._platform and not fitness(config.platform, self._platform):
+            return None
         layers = [self._layer(name) for name in item.layers or []]
         if len(layers) != len(config.rootfs.diff_ids):
             raise InvalidSpec(f"image of {len(layers)} layers has {len(config.rootfs.diff_ids)} diff-ids in its config")

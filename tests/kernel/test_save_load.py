@@ -18,7 +18,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minidock.errors import CorruptContent, InvalidInput, MinidockError
+from minidock.errors import CorruptContent, InvalidInput, MinidockError, NotFound
 from minidock.images import Image, Limits
 from minidock.images.archive import FILE, SYMLINK, Entry
 from minidock.images.archive_writer import Writer
@@ -27,7 +27,7 @@ from minidock.images.saving import choose, save
 from minidock.oci import digest as digests
 from minidock.oci import reference
 from minidock.oci.image import OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
-from minidock.oci.platform import host
+from minidock.oci.platform import Platform, host
 from tests.archives import Machine, archive, directory, file, tree
 
 pytestmark = pytest.mark.root
@@ -51,16 +51,16 @@ def other(tmp_path: Path) -> Iterator[Machine]:
     found.close()
 
 
-def saved(machine: Machine, *names: str) -> bytes:
+def saved(machine: Machine, *names: str, platform: Platform | None = None) -> bytes:
     """The archive of images."""
     parts: list[bytes] = []
-    save(machine.images.content, choose(machine.images, names), parts.append)
+    save(machine.images.content, choose(machine.images, names, platform), parts.append)
     return b"".join(parts)
 
 
-def loaded(machine: Machine, data: bytes) -> list[Image]:
+def loaded(machine: Machine, data: bytes, platform: Platform | None = None) -> list[Image]:
     """The images of an archive."""
-    return [item.image for item in load(machine.images, io.BytesIO(data))]
+    return [item.image for item in load(machine.images, io.BytesIO(data), platform=platform)]
 
 
 def files(data: bytes) -> dict[str, bytes]:
@@ -311,6 +311,49 @@ def test_an_index_of_which_a_part_came(machine: Machine, other: Machine) -> None
     content = {name: data for name, data in files(saved(machine, "a:1")).items() if name not in gone}
     (there,) = loaded(other, packed(content))
     assert (there.id, there.top) == (image.id, image.descriptor)
+
+
+def test_one_platform_of_several(machine: Machine, other: Machine) -> None:
+    """``save --platform`` hands on that manifest alone, whichever it is; ``load --platform`` keeps that one alone."""
+    image = machine.images.get(machine.add("a:1", ONE))
+    top, _ = for_all_platforms(machine, "a:1")
+    machine.images.put(image.descriptor, reference.parse("a:1"), top=top)
+    data, plan9 = saved(machine, "a:1"), Platform(os="plan9", architecture="mips")
+
+    (there,) = loaded(other, data, host())
+    assert (there.id, there.top) == (image.id, image.descriptor)
+    assert not other.images.content.path(top.digest).exists()
+    other.images.remove("a:1")
+    nothing_is_left(other)
+    with pytest.raises(NotFound, match="no image for plan9/m68k"):
+        loaded(other, data, Platform(os="plan9", architecture="m68k"))
+    nothing_is_left(other)
+
+    content = files(saved(machine, "a:1", platform=plan9))
+    (line,) = json.loads(content["manifest.json"])
+    assert json.loads(content[line["Config"]])["os"] == "plan9"
+    assert line["RepoTags"] == ["a:1"]
+    assert f"blobs/sha256/{top.digest[7:]}" not in content
+    assert f"blobs/sha256/{image.id[7:]}" not in content
+    with pytest.raises(NotFound, match="no matching manifest"):
+        saved(machine, "a:1", platform=Platform(os="plan9", architecture="m68k"))
+
+
+def test_an_image_for_one_platform_is_for_no_other(machine: Machine, other: Machine) -> None:
+    """What has no index is saved and loaded if it fits; also by Docker's own way in."""
+    image = machine.images.get(machine.add("a:1", ONE))
+    data, plan9 = saved(machine, "a:1", platform=host()), Platform(os="plan9", architecture="mips")
+    assert data == saved(machine, "a:1")
+    with pytest.raises(NotFound, match="there is none for plan9/mips here"):
+        saved(machine, "a:1", platform=plan9)
+    docker = packed({name: content for name, content in files(data).items() if name != "index.json"})
+    for form in (data, docker):
+        with pytest.raises(NotFound, match="no image for plan9/mips"):
+            loaded(other, form, plan9)
+        nothing_is_left(other)
+        (there,) = loaded(other, form, host())
+        assert there.id == image.id
+        other.images.remove("a:1")
 
 
 def test_other_programs_read_it(machine: Machine, tmp_path: Path) -> None:

@@ -58,26 +58,40 @@ def export(context: Context, flags: Flags, arguments: list[str]) -> int:
 
 def save(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock save``: images, with their layers and names, as one tar."""
-    context.client.since(flags, "platform", "1.48")
+    context.client.since(flags, "platform", "1.48", or_ours=True)
     check_output(flags["output"], "save image")
-    receive(context.client.request("GET", "/images/get", {"names": arguments}), flags["output"])
+    query = {"names": arguments, "platform": platform(flags)}
+    receive(context.client.request("GET", "/images/get", query), flags["output"])
     return 0
 
 
 def load(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock load``: images from what ``save`` wrote."""
-    context.client.since(flags, "platform", "1.48")
+    context.client.since(flags, "platform", "1.48", or_ours=True)
     if not flags["input"] and terminal.is_terminal(terminal.STDIN):
         raise InvalidInput("requested load from stdin, but stdin is empty")
     quiet = flags["quiet"] or not terminal.is_terminal(terminal.STDOUT)
+    query = {"quiet": 1 if quiet else 0, "platform": platform(flags)}
     body = pieces(flags["input"])
     headers = {"Content-Type": "application/x-tar"}
-    response = context.client.request("POST", "/images/load", {"quiet": 1 if quiet else 0}, body, headers)
+    response = context.client.request("POST", "/images/load", query, body, headers)
     if response.headers.get("content-type") == "application/json":
         pulling.follow(response, sys.stdout)
     else:
         sys.stdout.buffer.write(response.read())
     return 0
+
+
+def platform(flags: Flags) -> dict[str, str]:
+    """The flag ``--platform`` as the API wants it: an object. Raises InvalidInput."""
+    if not flags["platform"]:
+        return {}
+    parts = flags["platform"].split("/")
+    if len(parts) == 1:
+        parts.insert(0, "linux")
+    if len(parts) > 3 or not all(parts):
+        raise InvalidInput(f'invalid platform: "{flags["platform"]}" is not os[/arch[/variant]], like linux/amd64')
+    return dict(zip(("os", "architecture", "variant"), parts, strict=False))
 
 
 def pieces(path: str) -> Iterator[bytes]:

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from minidock.client import credentials, pulling, terminal
+from minidock.client.commands.archives import platform
 from minidock.client.connection import segment
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flag, Flags, table
@@ -88,7 +89,7 @@ def logout(context: Context, flags: Flags, arguments: list[str]) -> int:
 
 def push(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock push``: an image, or with ``--all-tags`` all of a name's, go to the registry."""
-    context.client.since(flags, "platform", "1.46")
+    context.client.since(flags, "platform", "1.46", or_ours=True)
     image, quiet = arguments[0], flags["quiet"]
     has_tag = pulling.familiar(image) == image
     if flags["all-tags"] and has_tag:
@@ -97,7 +98,7 @@ def push(context: Context, flags: Flags, arguments: list[str]) -> int:
         print("Using default tag: latest", flush=True)
     name, tag = pulling.split(image)
     headers = {"X-Registry-Auth": "e30="} | credentials.headers(image)
-    query = {"tag": None if flags["all-tags"] else tag}
+    query = {"tag": None if flags["all-tags"] else tag, "platform": platform(flags)}
     response = context.client.request("POST", f"/images/{segment(name)}/push", query, headers=headers)
     pulling.follow(response, sys.stdout, quiet)
     if quiet:

@@ -20,7 +20,7 @@ from minidock.registry.progress import REPORT_EVERY
 
 
 async def get_several(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``GET /images/get?names=``: several, or one with commas."""
+    """``GET /images/get?names=&platform=``: several, or one with commas."""
     names = [name for text in request.query.getall("names", []) for name in text.split(",") if name]
     if not names:
         raise InvalidInput("names of images are needed")
@@ -28,13 +28,14 @@ async def get_several(engine: Engine, request: web.Request) -> web.StreamRespons
 
 
 async def get(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``GET /images/NAME/get``."""
+    """``GET /images/NAME/get?platform=``."""
     return await _get(engine, request, [request.match_info["name"]])
 
 
 async def _get(engine: Engine, request: web.Request, names: Sequence[str]) -> web.StreamResponse:
+    platform = parameters.platform(request)
     with engine.images.bringing():  # nothing is removed while it is being read
-        chosen = await asyncio.to_thread(choose, engine.images, names)
+        chosen = await asyncio.to_thread(choose, engine.images, names, platform)
 
         def produce(write: Callable[[bytes], None]) -> None:
             save(engine.images.content, chosen, write)
@@ -46,8 +47,8 @@ async def _get(engine: Engine, request: web.Request, names: Sequence[str]) -> we
 
 
 async def put(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``POST /images/load?quiet=``: the archive is the body."""
-    quiet = parameters.boolean(request, "quiet")
+    """``POST /images/load?quiet=&platform=``: the archive is the body."""
+    quiet, platform = parameters.boolean(request, "quiet"), parameters.platform(request)
     file = progress.opened(request.content)
     loop = asyncio.get_running_loop()
 
@@ -60,7 +61,7 @@ async def put(engine: Engine, request: web.Request) -> web.StreamResponse:
                 line = pulling.bar(digests.encoded(diff_id)[:12], "Loading layer", done, size)
                 loop.call_soon_threadsafe(tell, line)
 
-        loaded = await asyncio.to_thread(load, engine.images, file, None if quiet else unpacking)
+        loaded = await asyncio.to_thread(load, engine.images, file, None if quiet else unpacking, platform)
         for item in loaded:
             _tell_loaded(item, tell)
             engine.tell_image("load", item.image.id)

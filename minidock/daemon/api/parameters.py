@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 
+import msgspec
 from aiohttp import web
 
 from minidock import messages, units
 from minidock.errors import InvalidInput
+from minidock.oci.platform import Platform
 
 Filters = dict[str, list[str]]
 
@@ -34,6 +36,15 @@ def moment(request: web.Request, name: str) -> int | None:
     """A point in time in nanoseconds since 1970, or None when it is absent (or 0). Raises InvalidInput."""
     value = request.query.get(name, "")
     return units.parse_time(value, time.time_ns()) if value not in ("", "0") else None
+
+
+def platform(request: web.Request) -> Platform | None:
+    """``{"os": "linux", "architecture": "arm64"}``, as ``save``, ``load`` and ``push`` send it. Raises InvalidInput."""
+    text = request.query.get("platform", "")
+    try:
+        return msgspec.json.decode(text, type=Platform) if text else None
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InvalidInput(f"invalid platform: {error}") from error
 
 
 def filters(request: web.Request, allowed: tuple[str, ...]) -> Filters:

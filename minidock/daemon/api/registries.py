@@ -26,7 +26,7 @@ async def push(engine: Engine, request: web.Request) -> web.StreamResponse:
     """``POST /images/NAME/push?tag=``: without a tag, all of the repository."""
     name, tag = request.match_info["name"], request.query.get("tag", "")
     reference = references.parse(f"{name}:{tag}" if tag else name)
-    platform = pushing.platform_of(request.query.get("platform", ""))
+    platform = parameters.platform(request)
     identity = _identity(request)
     return await progress.tell(request, lambda tell: pushing.push_all(engine, reference, platform, identity, tell))
 
