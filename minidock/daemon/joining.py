@@ -18,6 +18,7 @@ from minidock.networks import Network, Wish
 from minidock.networks.addresses import check_mac
 from minidock.networks.ports import parse_ask, parse_exposed
 
+ENDPOINT_SYSCTLS = "com.docker.network.endpoint.sysctls"
 _ALIAS = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,251}[A-Za-z0-9_])?")
 
 
@@ -113,6 +114,7 @@ def check(network: Network, settings: EndpointSettings) -> None:
         raise InvalidInput("link-local addresses cannot be chosen: the kernel does that")
     if settings.mac_address:
         check_mac(settings.mac_address)
+    _sysctls(settings)
 
 
 def _check_address(network: Network, kind: type[IPv4Address | IPv6Address], text: str) -> None:
@@ -140,6 +142,32 @@ def wishes(engine: Engine, record: Record) -> list[Wish]:
         no_bridge = network.is_default and not network.bridge  # the daemon runs with --bridge none
         if name not in ("host", "none") and not no_bridge:
             found.append(wish(network, settings))
+    _add_sysctls(found, record.host)
+    return found
+
+
+def _add_sysctls(wishes: list[Wish], host: HostConfig) -> None:
+    """Those of ``--sysctl`` that name an interface: the first network's is eth0, and so on. Raises InvalidInput."""
+    for key, value in (host.sysctls or {}).items():
+        parts = spec.OF_AN_INTERFACE.fullmatch(key)
+        if parts is None:
+            continue
+        interfaces = {f"eth{number}": wish for number, wish in enumerate(wishes)}
+        if parts[2] not in interfaces:
+            raise InvalidInput(f"sysctl '{key}': the container has no interface {parts[2]}")
+        interfaces[parts[2]].sysctls[f"{parts[1]}IFNAME{parts[3]}"] = value
+
+
+def _sysctls(settings: EndpointSettings) -> dict[str, str]:
+    """``driver-opt=com.docker.network.endpoint.sysctls=KEY=VALUE,…``, as Docker has it. Raises InvalidInput."""
+    found = {}
+    for setting in filter(None, (settings.driver_opts or {}).get(ENDPOINT_SYSCTLS, "").split(",")):
+        key, equals, value = setting.partition("=")
+        # Docker's command line sends it all in lower case.
+        parts = spec.OF_AN_INTERFACE.fullmatch(key.replace("ifname", "IFNAME"))
+        if not equals or parts is None or parts[2] != "IFNAME":
+            raise InvalidInput(f"invalid endpoint sysctl {setting!r}: write net.ipv4.conf.IFNAME.NAME=VALUE")
+        found[parts[0]] = value
     return found
 
 
@@ -147,7 +175,14 @@ def wish(network: Network, settings: EndpointSettings) -> Wish:
     """One of them."""
     ipam = settings.ipam_config or EndpointIpam()
     mac = check_mac(settings.mac_address) if settings.mac_address else ""
-    return Wish(network=network, ipv4=ipam.ipv4_address, ipv6=ipam.ipv6_address, mac=mac, priority=settings.gw_priority)
+    return Wish(
+        network=network,
+        ipv4=ipam.ipv4_address,
+        ipv6=ipam.ipv6_address,
+        mac=mac,
+        priority=settings.gw_priority,
+        sysctls=_sysctls(settings),
+    )
 
 
 def is_free(record: Record) -> bool:

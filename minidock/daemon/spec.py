@@ -6,6 +6,7 @@ Everything that the kernel will be asked is decided here. Read :mod:`minidock.da
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -257,6 +258,10 @@ def _rootfs_propagation(record: Record) -> str:
     return "shared" if "shared" in asked else "rslave" if "slave" in asked else ""
 
 
+OF_AN_INTERFACE = re.compile(r"(net\.(?:ipv4|ipv6|mpls)\.(?:conf|neigh)\.)(eth[0-9]+|IFNAME)(\.\w+)")
+"""Sysctls of one interface of the container's: their beginning, its name, their end."""
+
+
 def _sysctls(host: HostConfig) -> dict[str, str]:
     """Only those that belong to a namespace of the container's own: all others are the host's."""
     own_network = host.network_mode != "host" and not host.network_mode.startswith("container:")
@@ -269,7 +274,8 @@ def _sysctls(host: HostConfig) -> dict[str, str]:
             raise InvalidInput(f"sysctl '{key}' not allowed in host ipc namespace")
         if not ipc and not key.startswith("net.") and key != "kernel.domainname":
             raise InvalidInput(f"sysctl '{key}' is not in a separate kernel namespace")
-        sysctls[key] = value
+        if not OF_AN_INTERFACE.fullmatch(key):  # there is none yet: see minidock.daemon.joining
+            sysctls[key] = value
     return sysctls
 
 

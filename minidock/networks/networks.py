@@ -321,7 +321,8 @@ class Networks:
                 self._open_loopback(container, everyone)
                 self._change_filter(old, self._elements(everyone, self._publications.get(container, [])))
                 flows.forget(self._publications.get(container, []))
-            sandbox.inside(pid, partial(sandbox.configure, made, everyone))
+            sysctls = {end.interface: wish.sysctls for end, wish in zip(made, wishes, strict=True)}
+            sandbox.inside(pid, partial(sandbox.configure, made, everyone, sysctls))
             for endpoint in made:
                 self.store.ready(endpoint)
         except BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
@@ -45,14 +45,18 @@ def inside(pid: int, work: Callable[[], T]) -> T:
     return outcome.result()
 
 
-def configure(new: Sequence[Endpoint], everyone: Sequence[Endpoint]) -> None:
+def configure(new: Sequence[Endpoint], everyone: Sequence[Endpoint], sysctls: Mapping[str, Mapping[str, str]]) -> None:
     """To be done inside: bring up the ``new`` interfaces, and find the way out among ``everyone``'s.
 
-    ``lo`` is up already: that is the runtime's part, with or without a network.
+    ``sysctls`` are what the user set for an interface. ``lo`` is up already: that is the runtime's part, with or
+    without a network. Raises SystemCallFailed.
     """
     for endpoint in new:
         ignore_router_announcements(endpoint.interface)
         _ipv6(endpoint.interface, bool(endpoint.ipv6))
+        for key, value in sysctls[endpoint.interface].items():
+            # As ignore_router_announcements: the host's /proc/sys/net shows the namespace of the thread that looks.
+            syscalls.write_file(Path("/proc/sys", *key.replace("IFNAME", endpoint.interface).split(".")), value)
     with Netlink() as kernel:
         for endpoint in new:
             for address in endpoint.addresses:

@@ -116,6 +116,8 @@ class Wish(msgspec.Struct, kw_only=True):
     ipv6: str = ""
     mac: str = ""
     priority: int = 0
+    sysctls: dict[str, str] = {}
+    """Settings of its interface there, which is called IFNAME: ``{"net.ipv4.conf.IFNAME.rp_filter": "2"}``."""
 
 
 class Publication(msgspec.Struct, frozen=True, kw_only=True):

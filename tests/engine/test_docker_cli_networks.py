@@ -262,6 +262,27 @@ def test_several_networks_in_one_create(daemon: Daemon) -> None:
     assert daemon.inspect("both")["NetworkSettings"]["Networks"]["one"]["MacAddress"] == "02:42:00:00:00:09"
 
 
+def test_sysctls_of_one_interface(daemon: Daemon) -> None:
+    """By the interface's name, or by the network whose it is; and at the next start again. A path is none."""
+    daemon.ok("network", "create", "one")
+    daemon.ok("network", "create", "two")
+    option = "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.rp_filter=2,net.ipv4.conf.IFNAME.log_martians=1"
+    first, second = "net.ipv4.conf.eth0.rp_filter=1", "net.ipv4.neigh.eth1.ucast_solicit=7"
+    networks = ["--network", "one", "--network", f'name=two,"driver-opt={option}"']
+    daemon.ok("run", "-d", "--name", "aa", *networks, "--sysctl", first, "--sysctl", second, *SLEEP)
+    files = ["conf/eth0/rp_filter", "conf/eth1/rp_filter", "conf/eth1/log_martians", "neigh/eth1/ucast_solicit"]
+    show = ["exec", "aa", "cat", *(f"/proc/sys/net/ipv4/{file}" for file in files)]
+    assert daemon.ok(*show).split() == ["1", "2", "1", "7"]
+    daemon.ok("restart", "-t", "0", "aa")
+    assert daemon.ok(*show).split() == ["1", "2", "1", "7"]
+    refused = daemon.docker("run", "--rm", "--sysctl", "net.ipv4.conf.eth1.rp_filter=1", "tiny", "true")
+    assert refused.returncode == 125 and "the container has no interface eth1" in refused.stderr
+    daemon.ok("run", "-d", "--name", "bb", *SLEEP)
+    option = "com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME/../../../../kernel/panic=1"
+    refused = daemon.docker("network", "connect", "--driver-opt", option, "one", "bb")
+    assert refused.returncode == 1 and "invalid endpoint sysctl" in refused.stderr
+
+
 @pytest.mark.parametrize("alias", ["a\nb", "a b", "", "-", "a\0", "a/b"])
 def test_an_alias_that_is_no_name(daemon: Daemon, alias: str) -> None:
     """A newline in it would be a line of a file, or of a message."""
