@@ -306,6 +306,23 @@ def test_passwords(tmp_path: Path) -> None:
         assert 'status="401"} 8' in client.ask("GET", "/metrics").body.decode()
 
 
+def test_passwords_follow_their_file(tmp_path: Path) -> None:
+    """Who is taken out of the file is out at once, who is added is in; a broken file changes nothing."""
+    file = tmp_path / "htpasswd"
+
+    def lines(*names: str) -> str:
+        return "".join(f"{name}:{bcrypt.hashpw(b'secret', bcrypt.gensalt(5)).decode()}\n" for name in names)
+
+    file.write_text(lines("anna"))
+    with own_registry(tmp_path / "registry", "--htpasswd", str(file)) as address:
+        anna, bert = (WireClient(address, user=f"{name}:secret") for name in ("anna", "bert"))
+        assert [who.ask("GET", "/v2/").status for who in (anna, bert, anna)] == [200, 401, 200]
+        file.write_text("anna: this is no hash\n")
+        assert [who.ask("GET", "/v2/").status for who in (anna, bert)] == [200, 401]
+        file.write_text(lines("bert"))
+        assert [who.ask("GET", "/v2/").status for who in (anna, bert)] == [401, 200]
+
+
 async def test_tokens(tmp_path: Path) -> None:
     """A token opens what its server says, for as long as it says; anybody else's is worth nothing."""
     async with TokenServer({"ann": "secret"}).running() as server:

@@ -14,6 +14,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,8 @@ from cryptography import x509
 from minidock.errors import InvalidInput
 from minidock.oci.distribution import Challenge
 from minidock.registry.server.refusals import Refusal
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,26 +55,39 @@ class Anybody:
 
 
 class Passwords:
-    """A file as ``htpasswd -B`` writes it: a name, a colon, a bcrypt hash on each line. Raises InvalidInput."""
+    """A file as ``htpasswd -B`` writes it: a name, a colon, a bcrypt hash on each line. Raises InvalidInput.
+
+    It is read again when it has changed: whoever was removed from it is out at once.
+    """
 
     def __init__(self, file: Path) -> None:
-        self._hashes: dict[str, bytes] = {}
-        for number, line in enumerate(file.read_text().splitlines(), 1):
-            name, colon, hashed = line.strip().partition(":")
-            if not name or name.startswith("#"):
-                continue
-            if not colon or not hashed.startswith(("$2y$", "$2b$", "$2a$")):
-                raise InvalidInput(f"{file}, line {number}: not NAME:HASH with a bcrypt hash (try htpasswd -B)")
-            self._hashes[name] = hashed.encode()
+        self._file = file
+        self._version = _version(file)
+        self._hashes = _read_hashes(file)
         # bcrypt is slow on purpose, and a push is dozens of requests: who was right once is remembered, by a keyed
         # hash that means nothing outside this process.
         self._key = secrets.token_bytes(32)
         self._known: set[bytes] = set()
 
+    def _read_again(self) -> None:
+        """Follow the file. One that is not readable (half written, say) changes nothing until it is."""
+        try:
+            version = _version(self._file)
+            if version == self._version:
+                return
+            self._hashes = _read_hashes(self._file)
+        except (InvalidInput, OSError, UnicodeDecodeError) as error:
+            log.warning("passwords stay as they were: %s", error)
+            return
+        self._version = version
+        self._known = set()
+
     async def check(self, authorization: str, rights: list[Right]) -> None:
         """Who is in the file may do everything."""
+        self._read_again()
+        known = self._known  # should the file change while bcrypt counts, this answer is not remembered
         seal = hmac.digest(self._key, authorization.encode(), hashlib.sha256)
-        if seal in self._known:
+        if seal in known:
             return
         name, password = _name_and_password(authorization)
         hashed = self._hashes.get(name)
@@ -80,7 +96,24 @@ class Passwords:
         if not found or hashed is None:
             challenge = Challenge("Basic", {"realm": "minidock registry"})
             raise Refusal("UNAUTHORIZED", "authentication required", {"WWW-Authenticate": str(challenge)})
-        self._known.add(seal)
+        known.add(seal)
+
+
+def _version(file: Path) -> tuple[int, int, int]:
+    status = file.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _read_hashes(file: Path) -> dict[str, bytes]:
+    hashes = {}
+    for number, line in enumerate(file.read_text().splitlines(), 1):
+        name, colon, hashed = line.strip().partition(":")
+        if not name or name.startswith("#"):
+            continue
+        if not colon or not hashed.startswith(("$2y$", "$2b$", "$2a$")):
+            raise InvalidInput(f"{file}, line {number}: not NAME:HASH with a bcrypt hash (try htpasswd -B)")
+        hashes[name] = hashed.encode()
+    return hashes
 
 
 _NOBODY = bcrypt.hashpw(secrets.token_bytes(16), bcrypt.gensalt(4 + 1))
