@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -23,6 +24,10 @@ from minidock.errors import MinidockError
 
 # Those that mean something to this process itself, or that no program can catch.
 _NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH}
+# These two do not end the client, even where the container does not get them: it goes on to show what that prints.
+ENDING = (int(signal.SIGINT), int(signal.SIGTERM))
+# But who sends so many of them means the client itself.
+PERSISTENT = 3
 
 
 class Detached(MinidockError):
@@ -88,7 +93,8 @@ class Session:
         self.on_signal = on_signal
         self.on_resize = on_resize if tty and terminal.is_terminal(terminal.STDOUT) else None
         self.pending = b""
-        numbers = forwardable() if on_signal else {int(signal.SIGTERM), int(signal.SIGHUP)} if self.raw else set()
+        self.endings = 0
+        numbers = forwardable() if on_signal else {*ENDING, *([int(signal.SIGHUP)] if self.raw else [])}
         if self.on_resize:
             numbers.add(int(signal.SIGWINCH))
         self.signals = Signals(numbers)
@@ -146,8 +152,12 @@ class Session:
                 self.resize()
             elif self.on_signal:
                 self.on_signal(number)
-            elif number in self.signals.numbers:
+            elif number not in ENDING:
                 raise SystemExit(128 + number)  # not ours to pass on; but the terminal must be put right first
+            self.endings += number in ENDING
+            if self.endings == PERSISTENT:
+                print(f"\ngot {PERSISTENT} SIGTERM/SIGINTs, forcefully exiting", file=sys.stderr)
+                raise SystemExit(1)
 
     def _read_input(self) -> None:
         try:

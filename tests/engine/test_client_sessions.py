@@ -129,19 +129,49 @@ def test_signals_are_passed_on(daemon: Daemon) -> None:
     assert client.returncode == 9
 
 
-@pytest.mark.parametrize("words", [["run", "--sig-proxy=false", "--name", "box"], ["attach", "--sig-proxy=false"]])
-def test_signals_that_are_not_passed_on(daemon: Daemon, words: list[str]) -> None:
-    """With --sig-proxy=false an interrupt is the client's: it goes, and the container stays as it is."""
-    program = ["tiny", "sh", "-c", "trap 'exit 9' INT; while :; do echo ready; sleep 0.05; done"]
-    if words[0] == "attach":
-        daemon.ok("run", "-d", "--name", "box", *program)
-        program = ["box"]
-    with subprocess.Popen([*MINIDOCK, *words, *program], stdout=subprocess.PIPE, env=daemon.environment) as client:
-        assert client.stdout is not None
-        assert client.stdout.readline() == b"ready\n"
-        client.send_signal(signal.SIGINT)
-    assert client.returncode == 130
+@pytest.mark.parametrize("client", [["docker"], MINIDOCK], ids=["docker", "minidock"])
+@pytest.mark.parametrize("verb", ["run", "attach"])
+def test_signals_that_are_not_passed_on(daemon: Daemon, client: list[str], verb: str) -> None:
+    """With --sig-proxy=false neither the container nor the client heeds an interrupt: the client stays to the end."""
+    waiting = "trap 'echo heard; exit 9' INT TERM; until [ -e /go ]; do echo ready; sleep 0.05; done; echo end; exit 5"
+    with _not_passing_on(daemon, client, verb, waiting) as process:
+        assert process.stdout is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process.send_signal(number)
+        daemon.ok("exec", "box", "touch", "/go")
+        assert process.stdout.read().splitlines()[-1] == b"end"
+    assert process.returncode == 5
+
+
+@pytest.mark.parametrize("client", [["docker"], MINIDOCK], ids=["docker", "minidock"])
+@pytest.mark.parametrize("verb", ["run", "attach"])
+def test_three_interrupts_mean_the_client(daemon: Daemon, client: list[str], verb: str) -> None:
+    """Whoever insists gets away, with a word about it; the container stays as it is."""
+    with _not_passing_on(daemon, client, verb, "while :; do echo ready; sleep 0.05; done") as process:
+        assert process.stderr is not None
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+            wait_for(lambda: _has_taken_its_signals(process.pid), "the signal to arrive: two that wait are one")
+        assert process.stderr.read() == b"\ngot 3 SIGTERM/SIGINTs, forcefully exiting\n"
+    assert process.returncode == 1
     assert daemon.inspect("box")["State"]["Running"]
+
+
+def _has_taken_its_signals(pid: int) -> bool:
+    return re.search(r"(?m)^ShdPnd:\t0+$", Path(f"/proc/{pid}/status").read_text()) is not None
+
+
+def _not_passing_on(daemon: Daemon, client: list[str], verb: str, program: str) -> subprocess.Popen[bytes]:
+    """A client of the container ``box``, of which it has seen a line."""
+    words = ["tiny", "sh", "-c", program]
+    if verb == "attach":
+        daemon.ok("run", "-d", "--name", "box", *words)
+    words = [verb, "--sig-proxy=false", *(["box"] if verb == "attach" else ["--name", "box", *words])]
+    process = subprocess.Popen(
+        [*client, *words], env=daemon.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    return process
 
 
 def test_no_terminal_to_give(daemon: Daemon) -> None:
