@@ -106,6 +106,11 @@ def parse(text: str) -> Reference:
     return Reference(found["domain"], found["path"], found["tag"], found["digest"])
 
 
+def is_domain(text: str) -> bool:
+    """Whether an image's name could begin with this: ``registry.example:5000``."""
+    return re.fullmatch(_DOMAIN, text) is not None
+
+
 def _split_domain(text: str) -> tuple[str, str]:
     """The registry's domain, and the rest. Docker Hub is the default, and ``index.docker.io`` its old name."""
     first, slash, rest = text.partition("/")

@@ -12,6 +12,7 @@ import ipaddress
 from yarl import URL
 
 from minidock.errors import InvalidInput
+from minidock.oci import reference as references
 from minidock.registry.settings import Settings
 
 #: image names say docker.io, but the registry lives elsewhere
@@ -26,6 +27,8 @@ def addresses(domain: str, settings: Settings) -> list[URL]:
     """
     if domain == HUB:
         return [HUB_REGISTRY]
+    if not references.is_domain(domain):
+        raise InvalidInput(f"invalid registry address {domain!r}: write it as registry.example:5000")
     try:
         url = URL(f"https://{domain}")
     except ValueError as error:

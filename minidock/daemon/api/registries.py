@@ -61,6 +61,7 @@ async def search(engine: Engine, request: web.Request) -> web.Response:
     """``GET /images/search?term=&limit=&filters=``; a term that begins with a registry's address asks that one."""
     term = request.query.get("term", "")
     wanted = parameters.filters(request, ("is-official", "is-automated", "stars"))
+    _check(wanted)
     limit = parameters.number(request, "limit") or SEARCH_LIMIT
     if not term:
         raise InvalidInput("a term to search for is needed")
@@ -73,8 +74,19 @@ async def search(engine: Engine, request: web.Request) -> web.Response:
     return answers.document([result for result in found if _passes(result, wanted)])
 
 
+def _check(wanted: parameters.Filters) -> None:
+    """Raises InvalidInput for what no result can match; Docker's words."""
+    for value in wanted.get("stars", []):
+        if not units.is_number(value):
+            raise InvalidInput(f"invalid filter 'stars={value}'")
+    for name in ("is-official", "is-automated"):
+        for value in wanted.get(name, []):
+            if value.lower() not in ("true", "1", "false", "0"):
+                raise InvalidInput(f"invalid filter '{name}=[{value}]'")
+
+
 def _passes(result: asking.Result, wanted: parameters.Filters) -> bool:
     for name, is_it in (("is-official", result.is_official), ("is-automated", result.is_automated)):
         if any((value.lower() in ("true", "1")) != is_it for value in wanted.get(name, [])):
             return False
-    return all(units.is_number(value) and result.star_count >= int(value) for value in wanted.get("stars", []))
+    return all(result.star_count >= int(value) for value in wanted.get("stars", []))
