@@ -7,8 +7,10 @@ import hashlib
 import posixpath
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minidock import git
 from minidock.build import copying, fetching, settings, words
 from minidock.build.copying import Order
 from minidock.build.lines import heredoc_name
@@ -48,22 +50,34 @@ class CopyStep:
         await in_thread(self._copy, origin)
 
     async def _fetch(self, source: str) -> None:
-        """Bring a URL's file here."""
+        """Bring a URL's file or repository here."""
+        is_repository = git.is_repository(source)
         if not isinstance(self._instruction, Add):
             if fetching.is_url(source):
                 raise InvalidInput(f"source can't be a URL for COPY: {source}")
             return
-        fetching.refuse_git(source)
-        if not fetching.is_url(source):
+        checksum = self._stage.expand(self._instruction.checksum)
+        if checksum and len(self._sources) > 1:
+            raise InvalidInput("checksum can't be specified for multiple sources")
+        if not (is_repository or fetching.is_url(source)):
+            if checksum:
+                raise InvalidInput("checksum can't be specified for what is not fetched from a URL")
             return
-        stage = self._stage
-        target = stage.build.work / f"url-{stage.number}-{len(self._fetched)}"
-        stage.tell("status", text=f"Downloading {source}")
-        found = await fetching.fetch(source, target, stage.expand(self._instruction.checksum))
+        self._stage.tell("status", text=f"Downloading {source}")
+        target = self._stage.build.work / f"url-{self._stage.number}-{len(self._fetched)}"
+        bring = self._clone if is_repository else self._download
+        self._fetched[source] = await bring(self._instruction, source, target, checksum)
+
+    async def _clone(self, add: Add, source: str, target: Path, checksum: str) -> Item:
+        path, commit = await fetching.clone(source, target, add.keep_git_dir, checksum)
+        return Item("", path, is_directory=True, commit=commit if add.keep_git_dir else "")
+
+    async def _download(self, _: Add, source: str, target: Path, checksum: str) -> Item:
+        found = await fetching.fetch(source, target, checksum)
         if not found.name and self._destination().endswith("/"):
             raise InvalidInput(f"cannot determine filename for source {source}")
         entry = Entry("", mode=0o600, mtime_ns=found.modified * 1_000_000_000)
-        self._fetched[source] = Item(found.name or "file", target, entry=entry)
+        return Item(found.name or "file", target, entry=entry)
 
     def _copy(self, origin: Image | None) -> None:
         stage, instruction = self._stage, self._instruction
@@ -80,6 +94,7 @@ class CopyStep:
             what, where = self._summary(items), stage.expand(instruction.destination)
             told = stage.remark(f"{instruction.keyword} {chown}{what} in {where} ")
             parts = [str(order.owner), str(order.mode), str(order.parents), str(instruction.link)]
+            parts += [f"unpack {item.name}" for item in order.unpacks]
             # What is linked does not depend on what is below: it is copied into nothing.
             onto = beginning(None, stage.build.platform, None).image() if instruction.link else None
             make = partial(stage.change, lambda root: copying.copy(root, order), onto)
@@ -93,9 +108,16 @@ class CopyStep:
             owner=self._owner(expand(instruction.chown)),
             mode=Mode(expand(instruction.chmod)) if instruction.chmod else None,
             parents=isinstance(instruction, Copy) and instruction.parents,
-            unpacks=isinstance(instruction, Add),
+            unpacks=[item for item in items if self._unpacks(item)],
             exclude=self._exclude,
         )
+
+    def _unpacks(self, item: Item) -> bool:
+        """Is this to be unpacked, should it be an archive?"""
+        if not isinstance(self._instruction, Add) or not item.is_file_on_disk:
+            return False
+        is_from_the_web = item.entry is not None
+        return not is_from_the_web if self._instruction.unpack is None else self._instruction.unpack
 
     def _items(self, tree: Source) -> list[Item]:
         """All that the sources name. Raises NotFound, InvalidInput."""

@@ -40,7 +40,7 @@ class Order:
     """What is to be copied where. ``destination`` is absolute; with a slash at its end it is a directory.
 
     ``owner`` and ``mode`` are for all that is copied, None leaves them as they are. ``parents`` keeps the directories
-    that a source stands in. ``unpacks``: an archive becomes what is in it.
+    that a source stands in. ``unpacks`` are the items that, should they be archives, become what is in them.
     """
 
     items: Sequence[Item]
@@ -48,7 +48,7 @@ class Order:
     owner: Owner | None = None
     mode: Mode | None = None
     parents: bool = False
-    unpacks: bool = False
+    unpacks: Sequence[Item] = ()
     exclude: Ignore | None = None
 
 
@@ -101,7 +101,7 @@ class _Copier:
 
     def copy(self, item: Item, limits: Limits) -> None:
         order = self._order
-        unpacked = order.unpacks and item.is_local_file and is_archive(item.path)
+        unpacked = item in order.unpacks and is_archive(item.path)
         directory, name = self._target(item, unpacked)
         owner = order.owner or (0, 0)
         if not name:

@@ -1,4 +1,4 @@
-"""What a build takes from the web: ``ADD https://…``, and a context that is a URL.
+"""What a build takes from the web: ``ADD https://…``, and a context that is a URL; files and git repositories.
 
 Source: https://docs.docker.com/reference/dockerfile/#add.
 """
@@ -14,8 +14,10 @@ from pathlib import Path
 
 import aiohttp
 
+from minidock import git
+from minidock.build.workshop import in_thread
 from minidock.content.disk import space_errors
-from minidock.errors import CorruptContent, InvalidInput, MinidockError, NotImplementedYet
+from minidock.errors import CorruptContent, InvalidInput, MinidockError
 from minidock.images.compression import CHUNK
 
 _PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=120)
@@ -38,11 +40,16 @@ def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
-def refuse_git(text: str) -> None:
-    """Raises NotImplementedYet for what Docker would clone."""
-    path = text.partition("#")[0]
-    if text.startswith(("git://", "git@", "ssh://", "github.com/")) or path.endswith(".git"):
-        raise NotImplementedYet(f"{text}: minidock does not clone git repositories; clone it and give the directory")
+async def clone(url: str, target: Path, keep: bool = False, checksum: str = "") -> tuple[Path, str]:
+    """Fetch a git repository into the new directory ``target``: where in it is what ``url`` asks for, and the commit.
+
+    ``keep``: with ``.git``. ``checksum``: how the commit's id has to begin. Raises InvalidInput, CorruptContent.
+    """
+    runner = git.Git(alone=True)
+    directory, commit = await in_thread(runner.fetch, git.parse(url), target, keep, stop=runner.stop)
+    if not commit.startswith(checksum):
+        raise CorruptContent(f"expected checksum to match {checksum}, got {commit}: {url}")
+    return directory, commit
 
 
 async def fetch(url: str, target: Path, checksum: str = "") -> Fetched:

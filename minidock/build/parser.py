@@ -94,13 +94,13 @@ def _flags(kind: type[Instruction], text: str, escape: str) -> tuple[dict[str, A
             found[field.name] = (*found.get(field.name, ()), value)
         elif field.name in found:
             raise InvalidInput(f"duplicate flag specified: {name}")
-        elif isinstance(field.default, bool):
+        elif isinstance(field.default, bool | None):
             if value.lower() not in ("", "true", "false"):
                 raise InvalidInput(f"expecting boolean value for flag {name}, not: {value}")
             found[field.name] = value.lower() != "false"
         else:
             found[field.name] = value
-        if not equals and not isinstance(field.default, bool):
+        if not equals and not isinstance(field.default, bool | None):
             raise InvalidInput(f"missing a value on flag: --{name}")
     return found, text
 

@@ -38,7 +38,8 @@ class Item:
     """A file or a directory that is to be copied. ``name`` is its path in its tree, ``path`` where it really is.
 
     ``content`` stands for a file that is on no disk (a heredoc); then there is no path. ``entry``: what is to be said
-    of a file instead of what the disk says (of one from the web).
+    of a file instead of what the disk says (of one from the web). ``commit``: it is a git repository with its
+    ``.git``, which says the same in other bytes whenever it is fetched; the commit stands for it.
     """
 
     name: str
@@ -46,11 +47,12 @@ class Item:
     is_directory: bool = False
     content: bytes | None = None
     entry: Entry | None = None
+    commit: str = ""
 
     @property
-    def is_local_file(self) -> bool:
-        """Neither a directory nor a heredoc, nor from the web: only such an archive is unpacked by ADD."""
-        return not self.is_directory and self.content is None and self.entry is None
+    def is_file_on_disk(self) -> bool:
+        """Neither a directory nor a heredoc: it may be an archive."""
+        return not self.is_directory and self.content is None
 
     def write(self, sink: Sink, exclude: Ignore | None = None) -> None:
         """Tell ``sink`` of a directory's content, with names that count from it; or of the file, by its last name."""
@@ -72,7 +74,8 @@ def content_digest(item: Item, exclude: Ignore | None = None) -> str:
     found = hashlib.sha256()
     if item.is_directory:
         found.update(b"%o" % stat.S_IMODE(item.path.stat().st_mode))
-    item.write(_Timeless(Writer(found.update)), exclude)
+    found.update(item.commit.encode())
+    item.write(_Timeless(Writer(found.update), ".git" if item.commit else ""), exclude)
     return found.hexdigest()
 
 
@@ -96,11 +99,14 @@ class _Wanted:
 
 @dataclass(frozen=True)
 class _Timeless:
-    """Hands entries on as if all were made in 1970."""
+    """Hands entries on as if all were made in 1970; without what is in ``hidden``, if that is a name."""
 
     sink: Sink
+    hidden: str
 
     def add(self, entry: Entry, data: Iterable[bytes] = ()) -> None:
+        if self.hidden and entry.name.partition("/")[0] == self.hidden:
+            return
         entry.mtime_ns = 0
         self.sink.add(entry, data)
 

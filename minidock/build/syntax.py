@@ -19,7 +19,10 @@ _SPECIAL = re.compile(r"""[\s"'\\]""")
 
 
 def _flag(name: str, default: Any = "") -> Any:
-    """A field that is written as ``--name=value``, or ``--name`` if it is a bool; a tuple is a flag that repeats."""
+    """A field that is written as ``--name=value``, or ``--name`` if it is a bool (or None for neither).
+
+    A tuple is a flag that repeats.
+    """
     return dataclasses.field(default=default, metadata={"flag": name})
 
 
@@ -78,7 +81,10 @@ class Instruction:
             if name is None or value == field.default:
                 continue
             for item in value if isinstance(value, tuple) else [value]:
-                yield f"--{name}" if item is True else f"--{name}=" + _SPECIAL.sub(r"\\\g<0>", item)
+                if isinstance(item, bool):
+                    yield f"--{name}" if item else f"--{name}=false"
+                else:
+                    yield f"--{name}=" + _SPECIAL.sub(r"\\\g<0>", item)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +145,8 @@ class Add(Instruction):
     exclude: tuple[str, ...] = _flag("exclude", ())
     checksum: str = _flag("checksum")
     keep_git_dir: bool = _flag("keep-git-dir", False)
+    unpack: bool | None = _flag("unpack", None)
+    """None: archives of the context are unpacked, those from the web are not."""
 
     def arguments(self) -> str:
         return _list([*self.sources, self.destination])

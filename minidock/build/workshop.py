@@ -176,12 +176,18 @@ def _remove(path: Path) -> None:
             os.close(parent)
 
 
-async def in_thread(function: Callable[..., Result], *arguments: object) -> Result:
-    """Run what blocks in a thread. Who is cancelled meanwhile still waits for it: it uses what is then removed."""
+async def in_thread(
+    function: Callable[..., Result], *arguments: object, stop: Callable[[], None] = lambda: None
+) -> Result:
+    """Run what blocks in a thread. Who is cancelled meanwhile still waits for it: it uses what is then removed.
+
+    ``stop`` asks it then to be quick.
+    """
     task = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        stop()
         await asyncio.wait([task])
         if not task.cancelled():
             task.exception()  # nobody will ask any more

@@ -12,24 +12,21 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import secrets
-import shutil
-import subprocess
 import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
+from pathlib import Path
 
-from minidock import dockerignore
+from minidock import dockerignore, git
 from minidock.client import tarring
 from minidock.client.http1 import PIECE
 from minidock.errors import InvalidInput
 
 _DEFAULT = "Dockerfile"
-_GIT = re.compile(r"git://|git@|github\.com/|ssh://|https?://[^#]*\.git(#.*)?$")
 # How archives begin: gzip, bzip2, xz, zstd. A plain one says "ustar" in its first header.
 _MAGIC = (b"\x1f\x8b\x08", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 
@@ -48,7 +45,7 @@ def prepare(where: str, dockerfile: str, compress: bool) -> BuildContext:
         if dockerfile == "-":
             raise InvalidInput("invalid argument: can't use stdin for both build context and dockerfile")
         return _from_stdin(dockerfile)
-    if _GIT.match(where):
+    if git.is_repository(where):
         return _from_git(where, dockerfile, compress)
     if where.startswith(("http://", "https://")):
         if dockerfile == "-":
@@ -145,61 +142,14 @@ def _walk(archive: tarfile.TarFile, top: str, below: str, ignore: dockerignore.I
                 tarring.add(archive, os.path.join(top, kept), kept, owner=0)
 
 
-# --- git -----------------------------------------------------------------------------------------------------------
-
-
 def _from_git(url: str, dockerfile: str, compress: bool) -> BuildContext:
-    """``URL#REF:DIRECTORY``: fetch that one commit with its submodules, and take the directory, without ``.git``.
-
-    Who owns the repository may be an enemy: nothing of this machine may get into the context, and nothing be run.
-    """
-    address, _, fragment = url.partition("#")
-    reference, _, below = fragment.partition(":")
-    if address.startswith("github.com/"):
-        address = f"https://{address}"
+    """One commit of a repository: its Dockerfile, too, has to be in it."""
     with ExitStack() as stack:
-        clone = stack.enter_context(tempfile.TemporaryDirectory(prefix="minidock-git-"))
-        _git(clone, "init", "--quiet")
-        _git(clone, "fetch", "--quiet", "--depth", "1", "--", address, reference or "HEAD")
-        _git(clone, "checkout", "--quiet", "FETCH_HEAD")
-        _git(clone, "submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
-        shutil.rmtree(os.path.join(clone, ".git"))  # as BuildKit: its times would be new in every context
-        clone = os.path.realpath(clone)
-        directory = os.path.realpath(f"{clone}/{below}")
-        _check_inside(clone, directory, below)
-        if not os.path.isdir(directory):
-            raise InvalidInput(f'unable to prepare context: path "{below}" not found in the repository')
+        clone = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="minidock-git-"))).resolve()
+        directory, _ = git.Git().fetch(git.parse(url), clone)
         path = os.path.join(directory, dockerfile or _DEFAULT)
-        _check_inside(clone, os.path.realpath(path), dockerfile or _DEFAULT)
-        context = _from_directory(directory, path, compress)
+        git.inside(clone, os.path.relpath(path, clone))
+        context = _from_directory(str(directory), path, compress)
         context.push(stack.pop_all())
         return context
     raise AssertionError("not reached")
-
-
-def _check_inside(clone: str, real: str, what: str) -> None:
-    if not f"{real}/".startswith(f"{clone}/"):
-        raise InvalidInput(f"unable to prepare context: {what} is outside of the repository")
-
-
-def _git(directory: str, *words: str) -> None:
-    # A repository must not be able to have programs run here (a submodule at "ext::program") nor to fetch what is on
-    # this disk ("file:"), nor git ask for a password that nobody can see.
-    safe = ["-c", "core.hooksPath=/dev/null"]
-    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "git:http:https:ssh"}
-    try:
-        done = subprocess.run(
-            ["git", *safe, *words],
-            cwd=directory,
-            env=environment,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-        )
-    except FileNotFoundError:
-        raise InvalidInput(
-            "unable to prepare context: unable to find 'git': install it to build from a repository"
-        ) from None
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it failed"])[-1]
-        raise InvalidInput(f"unable to prepare context: git {words[0]}: {reason}")

@@ -17,12 +17,12 @@ from typing import BinaryIO
 
 import msgspec
 
-from minidock import units
+from minidock import git, units
 from minidock.build.builder import Build
 from minidock.build.cache import Record
 from minidock.build.context import unpack
 from minidock.build.copying import is_archive
-from minidock.build.fetching import fetch, is_url, refuse_git
+from minidock.build.fetching import clone, fetch, is_url
 from minidock.build.mounts import Bound
 from minidock.build.workshop import Ended, Program, Request, Tell, in_thread
 from minidock.containers.control import Streams
@@ -118,10 +118,13 @@ async def build(
 
 
 async def _fetch_context(asked: Asked, context: Path) -> None:
-    """``remote=``: a URL of an archive, or of a Dockerfile. Raises NotImplementedYet for a git repository."""
-    refuse_git(asked.remote)
+    """``remote=``: the URL of a git repository, of an archive, or of a Dockerfile. Raises InvalidInput."""
+    if git.is_repository(asked.remote):
+        directory, _ = await clone(asked.remote, context.parent / "clone")
+        directory.rename(context)
+        return
     if not is_url(asked.remote):
-        raise InvalidInput(f"remote={asked.remote}: an http or https URL is needed")
+        raise InvalidInput(f"remote={asked.remote}: a URL of http, https, or of a git repository is needed")
     fetched = await fetch(asked.remote, context.parent / "remote")
     if not await in_thread(is_archive, fetched.path):
         fetched.path.rename(context / (asked.request.dockerfile or "Dockerfile").rpartition("/")[2])

@@ -139,15 +139,17 @@ def test_files_from_the_web(builder: Builder, tmp_path: Path) -> None:
 
 
 def test_contexts_from_the_web(builder: Builder, tmp_path: Path) -> None:
-    """``docker build http://…``: an archive, or a Dockerfile alone; git is refused by name."""
+    """``docker build http://…``: an archive, or a Dockerfile alone; nothing else."""
     (tmp_path / "ctx.tar").write_bytes(context("FROM tiny\nCOPY f /f\nRUN cat /f", f="content\n"))
     (tmp_path / "plain").write_text("FROM tiny\nRUN echo alone")
     with web(builder.daemon, tmp_path) as address:
         assert "content\n" in builder.post(b"", remote=f"{address}/ctx.tar").text
         assert "alone\n" in builder.post(b"", remote=f"{address}/plain").text
         assert "status 404" in builder.post(b"", remote=f"{address}/none").error
-    assert "does not clone git" in builder.post(b"", remote="https://example.invalid/a.git#main").error
-    assert "http or https URL is needed" in builder.post(b"", remote="ftp://example.invalid/x").error
+    assert (
+        "a URL of http, https, or of a git repository is needed"
+        in builder.post(b"", remote="ftp://example.invalid/x").error
+    )
 
 
 def test_a_private_base_image(builder: Builder, tmp_path: Path) -> None:

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import re
-import signal
-import socket
-import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,48 +11,14 @@ import pytest
 
 from minidock.client.build_context import prepare
 from minidock.errors import InvalidInput
-
-WHO = ["-c", "user.name=x", "-c", "user.email=x@example.com", "-c", "protocol.file.allow=always"]
-
-
-def git(directory: Path, *words: str) -> str:
-    """What git says in a repository."""
-    command = ["git", "-C", str(directory), *WHO, *words]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-
-def repository(directory: Path, files: dict[str, str], links: dict[str, str] | None = None) -> Path:
-    """A repository with one commit on the branch ``main``."""
-    directory.mkdir()
-    git(directory, "init", "--quiet", "--initial-branch=main")
-    commit(directory, files, links or {})
-    return directory
-
-
-def commit(directory: Path, files: dict[str, str], links: dict[str, str]) -> None:
-    """Files and symbolic links become one more commit."""
-    for name, text in files.items():
-        (directory / name).parent.mkdir(parents=True, exist_ok=True)
-        (directory / name).write_text(text)
-    for name, target in links.items():
-        (directory / name).symlink_to(target)
-    git(directory, "add", "--all")
-    git(directory, "commit", "--quiet", "--message=x")
+from tests.repositories import add_submodule, commit, git, repository, serving
 
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
     """The address of a git server for the repositories in the test's directory."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    where = [f"--base-path={tmp_path}", "--listen=127.0.0.1", f"--port={port}"]
-    command = ["git", "daemon", "--export-all", "--reuseaddr", "--verbose", *where]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as daemon:
-        assert daemon.stderr is not None and "Ready" in daemon.stderr.readline()
-        try:
-            yield f"git://127.0.0.1:{port}"
-        finally:
-            os.killpg(daemon.pid, signal.SIGKILL)
+    with serving(tmp_path) as address:
+        yield address
 
 
 def context_of(url: str, dockerfile: str = "") -> tuple[str, dict[str, str]]:
@@ -94,14 +55,6 @@ def test_a_submodule_comes_along(tmp_path: Path, served: str) -> None:
     app = repository(tmp_path / "app", {"Dockerfile": "FROM scratch"})
     add_submodule(app, tmp_path / "part", f"{served}/part")
     assert context_of(f"{served}/app")[1]["lib/inner"] == "yes"
-
-
-def add_submodule(app: Path, part: Path, url: str) -> None:
-    """One at ``lib``, said to be at ``url``."""
-    git(app, "submodule", "--quiet", "add", str(part), "lib")
-    modules = app / ".gitmodules"
-    modules.write_text(re.sub(r"url = .*", lambda _: f"url = {url}", modules.read_text()))
-    commit(app, {}, {})
 
 
 @pytest.mark.parametrize("url", ["ext::touch CANARY", "file://PART", "PART"])

@@ -1,0 +1,149 @@
+"""Git repositories that the daemon fetches: ``ADD URL`` and ``build URL``, from a real server on its loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.engine.build_contexts import Builder, assert_nothing_left
+from tests.engine.harness import Daemon, running_daemon, wait_for
+from tests.repositories import add_submodule, commit, git, repository, serving
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(scope="module")
+def builder() -> Iterator[Builder]:
+    """A daemon of this module's own."""
+    with running_daemon() as daemon:
+        yield Builder(daemon)
+
+
+@pytest.fixture
+def served(builder: Builder, tmp_path: Path) -> Iterator[str]:
+    """The address, for the daemon, of a git server for the repositories in the test's directory."""
+    with serving(tmp_path, builder.daemon.inside()) as address:
+        yield address
+
+
+def test_a_repository_is_added(builder: Builder, tmp_path: Path, served: str) -> None:
+    """A branch, a tag, a commit, a directory: root's files with git's modes; ``.git`` only where it is wanted."""
+    app = repository(tmp_path / "app", {"f": "old", "sub/inner": "inside"}, {"link": "f"})
+    git(app, "tag", "v1")
+    first = git(app, "rev-parse", "HEAD")
+    git(app, "checkout", "--quiet", "-b", "next")
+    commit(app, {"f": "new"}, {})
+    repository(tmp_path / "part", {"inner": "of a module"})
+    add_submodule(app, tmp_path / "part", f"{served}/part")
+    text = f"""FROM tiny
+        ADD {served}/app#v1 /tag
+        ADD {served}/app#next /next
+        ADD {served}/app#{first}:sub /sub/
+        ADD --keep-git-dir --chown=7:8 {served}/app#main /kept
+        ADD --checksum={first[:12]} --exclude=sub {served}/app#v1 /some
+        RUN cat /tag/f /next/f /next/lib/inner /sub/inner; ls -A /tag /sub /some; readlink /tag/link
+        RUN stat -c '%u:%g %a' /tag /tag/f /kept/f; cat /kept/.git/HEAD; [ ! -e /tag/.git ]
+        """
+    told = builder.build(text).text
+    assert "oldnewof a moduleinside/some:\nf\nlink\n\n/sub:\ninner\n\n/tag:\nf\nlink\nsub\nf\n" in told
+    assert f"0:0 755\n0:0 644\n7:8 644\n{first}\n" in told
+    assert builder.build(text).cached == 7
+    commit(app, {"g": "more"}, {})
+    assert builder.build(text).cached == 1
+
+
+def test_what_is_not_as_it_should_be(builder: Builder, tmp_path: Path, served: str) -> None:
+    """No such repository or reference, another commit, a link out of the repository, files of the daemon's disk."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    repository(tmp_path / "app", {"f": "x"}, {"out": str(secret)})
+    for source, words in (
+        (f"{served}/none", "git fetch"),
+        (f"{served}/app#none", "git fetch"),
+        (f"{served}/app#:none", 'path "none" not found'),
+        (f"{served}/app#:out", "outside of the repository"),
+        (f"{served}/app#:../..", "outside of the repository"),
+        (f"--checksum=1234 {served}/app", "expected checksum to match 1234, got "),
+        ("--checksum=1234 Dockerfile", "checksum can't be specified"),
+        (f"ssh://-oProxyCommand=touch${{IFS}}{secret}/x/app", "git fetch"),
+    ):
+        assert words in builder.fails(f"FROM tiny\nADD {source} /to")
+    assert "file not found" in builder.fails(f"FROM tiny\nADD file://{tmp_path}/app /to")
+    assert not list(secret.iterdir())
+    assert_nothing_left(builder.daemon)
+
+
+def test_a_context_that_is_a_repository(builder: Builder, tmp_path: Path, served: str) -> None:
+    """``POST /build?remote=``: its Dockerfile, ignore file and files, also of a directory in it; links stay inside."""
+    files = {"Dockerfile": "FROM tiny\nCOPY . /c\nRUN ls -A /c", ".dockerignore": "left", "left": "", "f": ""}
+    in_sub = {f"sub/{name}": text for name, text in (files | {"g": "", "other": "FROM tiny\nRUN echo other"}).items()}
+    repository(tmp_path / "app", files | in_sub, {"sub/up": "../../../../../etc/passwd"})
+    remote = f"{served}/app"
+    assert "\n.dockerignore\nDockerfile\nf\nsub\n" in builder.post(b"", remote=remote).text
+    assert "\n.dockerignore\nDockerfile\nf\ng\nother\nup\n" in builder.post(b"", remote=f"{remote}#main:sub").text
+    assert "\nother\n" in builder.post(b"", remote=f"{remote}#:sub", dockerfile="other").text
+    assert (
+        "Cannot locate specified Dockerfile"
+        in builder.post(b"", remote=f"{remote}#:sub", dockerfile="../Dockerfile2").error
+    )
+    for name in ("../other2", "up"):
+        error = builder.post(b"", remote=f"{remote}#:sub", dockerfile=name).error
+        assert "Cannot locate specified Dockerfile" in error
+    assert_nothing_left(builder.daemon)
+
+
+@contextmanager
+def web_server(daemon: Daemon, root: Path) -> Iterator[str]:
+    """Repositories over HTTP, as git-http-backend(1) serves them."""
+    program = root / "cgi-bin" / "git"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\nGIT_PROJECT_ROOT={root} GIT_HTTP_EXPORT_ALL=1 exec git http-backend\n")
+    program.chmod(0o755)
+    for directory in (root, *root.parents[:2]):
+        directory.chmod(0o755)  # the server runs its programs as nobody
+    safe = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}
+    command = [*daemon.inside(), sys.executable, "-u", "-m", "http.server", "--cgi", "--bind", "127.0.0.1", "0"]
+    with subprocess.Popen(
+        command, cwd=root, env=os.environ | safe, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as server:
+        assert server.stdout is not None
+        try:
+            yield f"http://127.0.0.1:{server.stdout.readline().split()[5].decode()}/cgi-bin/git"
+        finally:
+            server.kill()
+
+
+def test_over_http(builder: Builder, tmp_path: Path) -> None:
+    """A URL that ends with ``.git`` is a repository, any other a file; a password in it is in no message."""
+    repository(tmp_path / "app.git", {"Dockerfile": "FROM tiny\nRUN echo of the web", "f": "content"})
+    with web_server(builder.daemon, tmp_path) as address:
+        assert "content\n" in builder.build(f"FROM tiny\nADD {address}/app.git /a\nRUN cat /a/f; echo").text
+        assert "\nof the web\n" in builder.post(b"", remote=f"{address}/app.git#main").text
+    error = builder.fails(f"FROM tiny\nADD {address.replace('//', '//me:secret@')}/none.git /a")
+    assert "git fetch" in error and "secret" not in error
+
+
+def test_a_server_that_says_nothing(builder: Builder) -> None:
+    """Whoever gives the build up need not wait for the server."""
+    listening = (
+        "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True);"
+        "s.accept(); print('here', flush=True); input()"
+    )
+    command = [*builder.daemon.inside(), sys.executable, "-c", listening]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        port = server.stdout.readline().strip()
+        with builder.daemon.connection() as connection:
+            head = f"POST /v1.44/build?remote=git://127.0.0.1:{port}/x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+            connection.sendall(head.encode())
+            assert server.stdout.readline() == "here\n"
+            connection.shutdown(socket.SHUT_RDWR)
+        wait_for(lambda: not list(builder.daemon.root.glob("data/builds/*")), "the end of the build")
+        server.kill()
