@@ -40,7 +40,7 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.guest", description=__doc__)
     parser.add_argument("--systemd", action="store_true", help="boot systemd, and test the service")
-    parser.add_argument("--limit", type=float, default=900.0, metavar="SECONDS", help="for the whole run (900)")
+    parser.add_argument("--limit", type=float, default=2700.0, metavar="SECONDS", help="for the whole run (2700)")
     parser.add_argument("--junit", type=Path, metavar="DIR", help="where the JUnit reports go")
     parser.add_argument("--shell", metavar="COMMAND", help="run this in the guest instead of tests")
     options, arguments = parser.parse_known_args()

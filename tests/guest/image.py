@@ -30,6 +30,7 @@ PACKAGES = {
     "to boot": ["systemd-sysv", "dbus", "udev", "kmod", "initramfs-tools"],
     "for the engine": ["python3", "nftables", "ca-certificates"],
     "for its tests": ["procps", "iproute2", "iputils-ping", "strace", "libcap2-bin", "attr", "busybox-static", "make"],
+    "in our runtime's place": ["runc", "crun"],
 }
 TEST_REQUIREMENTS = ["pytest", "pytest-asyncio", "pytest-timeout", "hypothesis", "docker", "jsonschema"]
 """Of the project's development dependencies, those that tests import; not those that check style or make the book."""

@@ -22,7 +22,7 @@ from tests import bundles
 
 pytestmark = pytest.mark.root
 
-COMMAND = [str(Path(sys.executable).with_name("minidock-runtime"))]
+COMMAND = [shutil.which("minidock-runtime") or str(Path(sys.executable).with_name("minidock-runtime"))]
 
 
 class Runtime:
