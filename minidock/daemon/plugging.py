@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from minidock.daemon import joining, net_files, services, story
+from minidock.daemon import joining, naming, net_files, services, story
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.errors import MinidockError
+from minidock.networks.stages import Naming
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,10 @@ async def connect(engine: Engine, container: Container, pid: int) -> None:
     if not wanted:
         return
     free, published = joining.is_free(container.record), engine.services[container.id].publications
-    with story.of_the_network(container, [item.network for item in wanted]):
-        await asyncio.to_thread(engine.networks.connect, container.id, pid, wanted, published, free)
+    with story.of_the_network(container) as tell:
+        await asyncio.to_thread(engine.networks.connect, container.id, pid, wanted, published, free, tell)
+        if naming.named_networks(engine, container):
+            tell(Naming())
         await services.begin(engine, container, pid)
     await asyncio.to_thread(net_files.write, engine, container)
     for item in wanted:

@@ -22,7 +22,7 @@ from minidock.database import Database
 from minidock.errors import Conflict, Forbidden, InvalidInput, MinidockError, NoSuchNetwork
 from minidock.kernel import syscalls
 from minidock.messages import Ipam, IpamPool, NetworkCreate
-from minidock.networks import bridge, child, filter, flows, options, planning, ports, sandbox
+from minidock.networks import bridge, child, filter, flows, options, planning, ports, sandbox, stages
 from minidock.networks.addresses import (
     DOCKERS_POOLS,
     Subnet,
@@ -297,11 +297,13 @@ class Networks:
         wishes: Sequence[Wish],
         publications: Iterable[Publication] | None = None,
         free: bool = False,
+        tell: stages.Tell = stages.nobody,
     ) -> list[Endpoint]:
         """Give the network namespace of process ``pid`` an interface in each of these networks. All of it, or nothing.
 
-        ``publications`` replace those that the container has; ``free``: it may send under any address. Raises
-        Forbidden, InvalidInput (an address that cannot be had), MinidockError (none is free), SystemCallFailed.
+        ``publications`` replace those that the container has; ``free``: it may send under any address; ``tell`` hears
+        of each stage before its system calls. Raises Forbidden, InvalidInput (an address that cannot be had),
+        MinidockError (none is free), SystemCallFailed.
         """
         before = self.endpoints(container)
         self._check_new(before, wishes)
@@ -311,16 +313,20 @@ class Networks:
                 for wish, interface in zip(wishes, _interfaces(before), strict=False):
                     made.append(self.store.take(container, wish, interface, bool(wish.network.bridge), free))
                     driver = bridge if wish.network.bridge else child
+                    tell(stages.Plugging(wish.network, made[-1]))
                     driver.plug(kernel, wish.network, made[-1], pid)
             with self._lock:
                 old = self._elements(before, self._publications.get(container, []))
                 if publications is not None:
                     self._publications[container] = list(publications)
                     self.store.publish(container, self._publications[container])
+                published = self._publications.get(container, [])
                 everyone = [*before, *made]
+                tell(stages.Filtering(sandbox.way_out(everyone), tuple(published)))
                 self._open_loopback(container, everyone)
-                self._change_filter(old, self._elements(everyone, self._publications.get(container, [])))
-                flows.forget(self._publications.get(container, []))
+                self._change_filter(old, self._elements(everyone, published))
+                flows.forget(published)
+            tell(stages.Addressing(tuple(made)))
             sysctls = {end.interface: wish.sysctls for end, wish in zip(made, wishes, strict=True)}
             sandbox.inside(pid, partial(sandbox.configure, made, everyone, sysctls))
             for endpoint in made:

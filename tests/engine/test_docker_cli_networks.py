@@ -443,8 +443,12 @@ def test_explain_tells_of_links_rules_and_names(daemon: Daemon) -> None:
     _, story = daemon.request("POST", f"/containers/{created['Id']}/start?explain=full")
     told = story.decode()
     for part in (
-        "Plug the network namespace into the bridge br-",
+        "Plug eth0 into the bridge br-",
         "(network net)",
+        "Lead port 8080/tcp of the host to ",
+        "Give eth0 the address ",
+        " as the way out",
+        "Answer for names at 127.0.0.11",
         "type veth peer eth0",
         "ip route replace default via",
         "everywhere4 { tcp . 8080 : ",
