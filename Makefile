@@ -50,11 +50,10 @@ test:
 	@.ci/setup test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# What the guest adds: the same test files as on this machine, on another kind of cgroups. (A bug that is open: with crun,
-# a program that cannot be run has not Docker's exit code there.)
+# What the guest adds: the same test files as on this machine, on another kind of cgroups.
 GUEST_OPTIONS := test_limits_reach_the_kernel test_what_the_kernel_lacks_is_left_out_with_a_warning
 GUEST_TESTS ?= tests/kernel/test_cgroups.py tests/kernel/test_cgroups_v2.py tests/engine/test_limits.py tests/engine/test_stats.py \
-	tests/engine/test_runtimes.py --deselect "tests/engine/test_runtimes.py::test_what_cannot_run[crun]" \
+	tests/engine/test_runtimes.py \
 	$(addprefix tests/engine/test_create_options.py::,$(GUEST_OPTIONS)) \
 	tests/faults/test_daemon_surroundings.py::test_without_delegation_limits_are_left_out_and_told \
 	tests/kernel/test_networks.py::test_a_neighbour_in_the_hosts_own_network

@@ -12,6 +12,7 @@ Source: https://github.com/opencontainers/runc/tree/main/man; runtime-spec, runt
 
 from __future__ import annotations
 
+import errno
 import os
 import signal as signals
 import socket
@@ -192,8 +193,12 @@ def _failure(program: str, log: Path) -> CannotRun:
     with suppress(OSError, msgspec.DecodeError):
         for line in log.read_bytes().splitlines():
             message = msgspec.json.decode(line, type=dict[str, str]).get("msg", message)
+    for number in (errno.ENOENT, errno.EACCES, errno.EISDIR):
+        # crun has C's words for it, which begin with a capital; Docker's client looks for Go's, which do not.
+        message = message.replace(os.strerror(number), os.strerror(number).lower())
     text = f"OCI runtime create failed: {message}"
-    lower = message.lower()
-    if ("executable file" in lower and "not found" in lower) or "no such file or directory" in lower:
+    if "executable file not found" in message or "no such file or directory" in message:
         return ProgramNotFound(text)
-    return ProgramNotExecutable(text) if "permission denied" in lower else CannotRun(text)
+    if "permission denied" in message or "is a directory" in message:
+        return ProgramNotExecutable(text)
+    return CannotRun(text)
