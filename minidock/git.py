@@ -44,7 +44,7 @@ def parse(url: str) -> Repository:
 
 
 class Git:
-    """Runs git(1). ``alone``: without the configuration and the terminal of whoever runs this; it can be stopped."""
+    """Runs git(1). ``alone``: without the configuration and terminal of whoever runs this, and ends with it."""
 
     def __init__(self, alone: bool = False) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -53,12 +53,16 @@ class Git:
         # A repository must not be able to have programs run here (a submodule at "ext::program") nor to fetch what is
         # on this disk ("file:"), nor git ask for a password that nobody can see.
         self._environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "git:http:https:ssh"}
+        self._command = ["git", "-c", "core.hooksPath=/dev/null"]
         if alone:
             self._environment |= {
                 "GIT_CONFIG_NOSYSTEM": "1",
                 "GIT_CONFIG_GLOBAL": os.devnull,
                 "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
+                "HOME": os.devnull,  # ~/.netrc has passwords
             }
+            # Killed, this process cannot stop it, and a silent server would keep it for ever.
+            self._command = ["setpriv", "--pdeathsig", "KILL", *self._command]
 
     def fetch(self, repository: Repository, clone: Path, keep: bool = False) -> tuple[Path, str]:
         """Check one commit out, with its submodules, into the directory ``clone``, which is made or empty.
@@ -88,7 +92,7 @@ class Git:
     def _run(self, directory: Path, *words: str) -> str:
         try:
             self._process = subprocess.Popen(
-                ["git", "-c", "core.hooksPath=/dev/null", *words],
+                [*self._command, *words],
                 cwd=directory,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

@@ -130,20 +130,34 @@ def test_over_http(builder: Builder, tmp_path: Path) -> None:
     assert "git fetch" in error and "secret" not in error
 
 
-def test_a_server_that_says_nothing(builder: Builder) -> None:
-    """Whoever gives the build up need not wait for the server."""
+@contextmanager
+def silent_build(daemon: Daemon) -> Iterator[socket.socket]:
+    """A build whose git waits for a server that accepts and says nothing; yields the connection of the request."""
     listening = (
         "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True);"
-        "s.accept(); print('here', flush=True); input()"
+        "c, _ = s.accept(); print('here', flush=True); c.recv(1000); c.recv(1); print('gone', flush=True)"
     )
-    command = [*builder.daemon.inside(), sys.executable, "-c", listening]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+    command = [*daemon.inside(), sys.executable, "-c", listening]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         port = server.stdout.readline().strip()
-        with builder.daemon.connection() as connection:
+        with daemon.connection() as connection:
             head = f"POST /v1.44/build?remote=git://127.0.0.1:{port}/x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
             connection.sendall(head.encode())
             assert server.stdout.readline() == "here\n"
-            connection.shutdown(socket.SHUT_RDWR)
+            yield connection
+        assert server.stdout.readline() == "gone\n"  # git has let go of the connection
+
+
+def test_a_server_that_says_nothing(builder: Builder) -> None:
+    """Whoever gives the build up need not wait for the server."""
+    with silent_build(builder.daemon) as connection:
+        connection.shutdown(socket.SHUT_RDWR)
         wait_for(lambda: not list(builder.daemon.root.glob("data/builds/*")), "the end of the build")
-        server.kill()
+
+
+def test_a_daemon_that_is_killed_takes_git_along() -> None:
+    """Nobody else would end it."""
+    with running_daemon() as daemon, silent_build(daemon):
+        daemon.kill()
+        daemon.start()
