@@ -13,6 +13,8 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,26 +45,55 @@ def parse(url: str) -> Repository:
     return Repository(address, reference, below)
 
 
+OF_A_REPOSITORY = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_CONFIG",
+        "GIT_CONFIG_COUNT",
+        "GIT_CONFIG_PARAMETERS",
+        "GIT_DIR",
+        "GIT_GRAFT_FILE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_WORK_TREE",
+    }
+)
+"""What a hook is started with: git would work on *that* repository. Source: ``git rev-parse --local-env-vars``."""
+OF_A_DAEMON = frozenset(
+    {"PATH", "LANG", "http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"}
+)
+PATIENCE = 3600.0
+"""Seconds for all of a repository; over HTTP a silent server is left after two minutes."""
+_END = 4096
+"""How many bytes of the end of what git says are kept: a server may say anything, for ever."""
+
+
 class Git:
-    """Runs git(1). ``alone``: without the configuration and terminal of whoever runs this, and ends with it."""
+    """Runs git(1). ``alone``: for somebody else, so without this user's configuration, keys and terminal."""
 
     def __init__(self, alone: bool = False) -> None:
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
         self._alone = alone
+        self._command = ["git", "-c", "core.hooksPath=/dev/null"]
         # A repository must not be able to have programs run here (a submodule at "ext::program") nor to fetch what is
         # on this disk ("file:"), nor git ask for a password that nobody can see.
-        self._environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "git:http:https:ssh"}
-        self._command = ["git", "-c", "core.hooksPath=/dev/null"]
+        mine = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "git:http:https:ssh"}
+        self._environment = {name: value for name, value in os.environ.items() if name not in OF_A_REPOSITORY} | mine
         if alone:
-            self._environment |= {
-                "GIT_CONFIG_NOSYSTEM": "1",
-                "GIT_CONFIG_GLOBAL": os.devnull,
-                "GIT_SSH_COMMAND": "ssh -o BatchMode=yes",
-                "HOME": os.devnull,  # ~/.netrc has passwords
-            }
-            # Killed, this process cannot stop it, and a silent server would keep it for ever.
-            self._command = ["setpriv", "--pdeathsig", "KILL", *self._command]
+            mine |= {"GIT_ALLOW_PROTOCOL": "git:http:https", "GIT_CONFIG_NOSYSTEM": "1", "HOME": os.devnull}
+            self._environment = {name: value for name, value in os.environ.items() if name in OF_A_DAEMON} | mine
+            self._command += ["-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=120"]
+            # git starts programs of its own. In a pid namespace they end with their first process, that ends with
+            # unshare, and unshare with us, should we be killed.
+            alone_words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child"]
+            self._command = [*alone_words, *self._command]
 
     def fetch(self, repository: Repository, clone: Path, keep: bool = False) -> tuple[Path, str]:
         """Check one commit out, with its submodules, into the directory ``clone``, which is made or empty.
@@ -70,26 +101,44 @@ class Git:
         The directory that was asked for, links followed, and the commit's id. Without ``keep`` there is no ``.git``.
         Raises InvalidInput.
         """
+        if self._alone and repository.address.startswith(("ssh://", "git@")):
+            raise InvalidInput(f"{repository.address}: the daemon has no keys for ssh: use https, or clone it yourself")
         clone.mkdir(mode=0o755, exist_ok=True)
-        self._run(clone, "init", "--quiet")
-        self._run(clone, "fetch", "--quiet", "--depth", "1", "--", repository.address, repository.reference or "HEAD")
-        self._run(clone, "checkout", "--quiet", "FETCH_HEAD")
-        self._run(clone, "submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
-        commit = self._run(clone, "rev-parse", "HEAD").strip()
-        if not keep:
+        patience = threading.Timer(PATIENCE, self.stop)
+        patience.daemon = True
+        patience.start()
+        try:
+            commit = self._fetch(repository, clone)
+        finally:
+            patience.cancel()
+        if keep:
+            for config in (clone / ".git").rglob("config"):  # submodules have one, too
+                config.write_text(_without_password(config.read_text()))
+        else:
             shutil.rmtree(clone / ".git")  # as BuildKit: its times would be new in every context
         directory = inside(clone, repository.below)
         if not directory.is_dir():
             raise InvalidInput(f'path "{repository.below}" not found in the repository')
         return directory, commit
 
+    def _fetch(self, repository: Repository, clone: Path) -> str:
+        self._run(clone, "init", "--quiet")
+        # Submodules at "../other" are found from where "origin" is.
+        self._run(clone, "remote", "add", "--", "origin", repository.address)
+        self._run(clone, "fetch", "--quiet", "--depth", "1", "--", "origin", repository.reference or "HEAD")
+        self._run(clone, "checkout", "--quiet", "FETCH_HEAD")
+        self._run(clone, "submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
+        return self._run(clone, "rev-parse", "HEAD").strip()
+
     def stop(self) -> None:
         """From another thread: end what runs, and begin nothing more."""
         self._stopped = True
         if self._process is not None and self._process.returncode is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _run(self, directory: Path, *words: str) -> str:
+        """The end of what git says. Raises InvalidInput when it fails."""
         try:
             self._process = subprocess.Popen(
                 [*self._command, *words],
@@ -97,22 +146,24 @@ class Git:
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                errors="replace",
+                stderr=subprocess.STDOUT,
                 umask=0o022,
                 start_new_session=self._alone,  # so that stop() ends the programs that git has started, too
             )
-        except FileNotFoundError:
-            raise InvalidInput("unable to find 'git': install it to build from a repository") from None
-        with self._process:
+        except FileNotFoundError as error:
+            raise InvalidInput(f"unable to find '{error.filename}': install it to build from a repository") from None
+        with self._process as process:
             if self._stopped:
                 self.stop()
-            output, errors = self._process.communicate()
-        if self._process.returncode:
-            reason = (errors.strip().splitlines() or ["it failed"])[-1]
+            assert process.stdout is not None
+            said = b""
+            while piece := os.read(process.stdout.fileno(), 1 << 16):
+                said = (said + piece)[-_END:]
+        text = said.decode(errors="replace")
+        if process.returncode:
+            reason = "it was stopped" if self._stopped else (text.strip().splitlines() or ["it failed"])[-1]
             raise InvalidInput(f"git {words[0]}: {_without_password(reason)}")
-        return output
+        return text
 
 
 def inside(clone: Path, path: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import posixpath
+import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -51,7 +52,8 @@ class CopyStep:
 
     async def _fetch(self, source: str) -> None:
         """Bring a URL's file or repository here."""
-        is_repository = git.is_repository(source)
+        # github.com/… without a scheme is a directory here, and a repository only as a context: as BuildKit.
+        is_repository = git.is_repository(source) and not source.startswith("github.com/")
         if not isinstance(self._instruction, Add):
             if fetching.is_url(source):
                 raise InvalidInput(f"source can't be a URL for COPY: {source}")
@@ -64,7 +66,8 @@ class CopyStep:
                 raise InvalidInput("checksum can't be specified for what is not fetched from a URL")
             return
         self._stage.tell("status", text=f"Downloading {source}")
-        target = self._stage.build.work / f"url-{self._stage.number}-{len(self._fetched)}"
+        # A directory of its own: the triggers of ONBUILD have their stage's number, all of them.
+        target = Path(tempfile.mkdtemp(prefix="url-", dir=self._stage.build.work)) / "fetched"
         bring = self._clone if is_repository else self._download
         self._fetched[source] = await bring(self._instruction, source, target, checksum)
 
@@ -94,7 +97,7 @@ class CopyStep:
             what, where = self._summary(items), stage.expand(instruction.destination)
             told = stage.remark(f"{instruction.keyword} {chown}{what} in {where} ")
             parts = [str(order.owner), str(order.mode), str(order.parents), str(instruction.link)]
-            parts += [f"unpack {item.name}" for item in order.unpacks]
+            parts += [f"unpack {item.name}" for number, item in enumerate(items) if number in order.unpacks]
             # What is linked does not depend on what is below: it is copied into nothing.
             onto = beginning(None, stage.build.platform, None).image() if instruction.link else None
             make = partial(stage.change, lambda root: copying.copy(root, order), onto)
@@ -108,7 +111,7 @@ class CopyStep:
             owner=self._owner(expand(instruction.chown)),
             mode=Mode(expand(instruction.chmod)) if instruction.chmod else None,
             parents=isinstance(instruction, Copy) and instruction.parents,
-            unpacks=[item for item in items if self._unpacks(item)],
+            unpacks=frozenset(number for number, item in enumerate(items) if self._unpacks(item)),
             exclude=self._exclude,
         )
 

@@ -40,7 +40,8 @@ class Order:
     """What is to be copied where. ``destination`` is absolute; with a slash at its end it is a directory.
 
     ``owner`` and ``mode`` are for all that is copied, None leaves them as they are. ``parents`` keeps the directories
-    that a source stands in. ``unpacks`` are the items that, should they be archives, become what is in them.
+    that a source stands in. ``unpacks`` are the numbers of the items (the first is 0) that, should they
+    be archives, become what is in them.
     """
 
     items: Sequence[Item]
@@ -48,7 +49,7 @@ class Order:
     owner: Owner | None = None
     mode: Mode | None = None
     parents: bool = False
-    unpacks: Sequence[Item] = ()
+    unpacks: frozenset[int] = frozenset()
     exclude: Ignore | None = None
 
 
@@ -57,8 +58,8 @@ def copy(root: Path, order: Order, limits: Limits = Limits()) -> None:  # noqa: 
     descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     copier = _Copier(descriptor, order)
     try:
-        for item in order.items:
-            copier.copy(item, limits)
+        for number, item in enumerate(order.items):
+            copier.copy(item, number in order.unpacks, limits)
     finally:
         os.close(descriptor)
 
@@ -99,9 +100,9 @@ class _Copier:
         self._root = root
         self._order = order
 
-    def copy(self, item: Item, limits: Limits) -> None:
+    def copy(self, item: Item, unpacks: bool, limits: Limits) -> None:
         order = self._order
-        unpacked = item in order.unpacks and is_archive(item.path)
+        unpacked = unpacks and is_archive(item.path)
         directory, name = self._target(item, unpacked)
         owner = order.owner or (0, 0)
         if not name:

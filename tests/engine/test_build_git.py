@@ -72,7 +72,7 @@ def test_what_is_not_as_it_should_be(builder: Builder, tmp_path: Path, served: s
         (f"{served}/app#:../..", "outside of the repository"),
         (f"--checksum=1234 {served}/app", "expected checksum to match 1234, got "),
         ("--checksum=1234 Dockerfile", "checksum can't be specified"),
-        (f"ssh://-oProxyCommand=touch${{IFS}}{secret}/x/app", "git fetch"),
+        (f"ssh://-oProxyCommand=touch${{IFS}}{secret}/x/app", "no keys for ssh"),
     ):
         assert words in builder.fails(f"FROM tiny\nADD {source} /to")
     assert "file not found" in builder.fails(f"FROM tiny\nADD file://{tmp_path}/app /to")
@@ -126,12 +126,30 @@ def test_over_http(builder: Builder, tmp_path: Path) -> None:
     with web_server(builder.daemon, tmp_path) as address:
         assert "content\n" in builder.build(f"FROM tiny\nADD {address}/app.git /a\nRUN cat /a/f; echo").text
         assert "\nof the web\n" in builder.post(b"", remote=f"{address}/app.git#main").text
-    error = builder.fails(f"FROM tiny\nADD {address.replace('//', '//me:secret@')}/none.git /a")
+        secretly = address.replace("//", "//me:secret@")
+        kept = f"FROM tiny\nADD --keep-git-dir {secretly}/app.git /a\nRUN ! grep -r secret /a && cat /a/.git/config"
+        assert "/app.git\n" in builder.build(kept).text
+    error = builder.fails(f"FROM tiny\nADD {secretly}/none.git /a")
     assert "git fetch" in error and "secret" not in error
 
 
+def test_repositories_that_come_with_onbuild(builder: Builder, tmp_path: Path, served: str) -> None:
+    """Each has a place of its own."""
+    for name in ("one", "two"):
+        repository(tmp_path / name, {name: ""})
+    builder.build(f"FROM tiny\nONBUILD ADD {served}/one /1\nONBUILD ADD {served}/two /2", t="triggers")
+    assert "\n/1:\none\n\n/2:\ntwo\n" in builder.build("FROM triggers\nRUN ls /1 /2").text
+    builder.daemon.ok("rmi", "-f", "triggers")
+
+
+def test_a_directory_that_is_called_like_a_host(builder: Builder) -> None:
+    """As with BuildKit, ``github.com/…`` is in the context; only as the context itself it is on the web."""
+    files: dict[str, str | bytes] = {"github.com__x": "here\n"}
+    assert "here\n" in builder.build("FROM tiny\nADD github.com/ /g/\nRUN cat /g/x", files).text
+
+
 @contextmanager
-def silent_build(daemon: Daemon) -> Iterator[socket.socket]:
+def silent_build(daemon: Daemon, url: str = "git://127.0.0.1:PORT/x") -> Iterator[socket.socket]:
     """A build whose git waits for a server that accepts and says nothing; yields the connection of the request."""
     listening = (
         "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True);"
@@ -142,8 +160,8 @@ def silent_build(daemon: Daemon) -> Iterator[socket.socket]:
         assert server.stdout is not None
         port = server.stdout.readline().strip()
         with daemon.connection() as connection:
-            head = f"POST /v1.44/build?remote=git://127.0.0.1:{port}/x HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
-            connection.sendall(head.encode())
+            head = f"POST /v1.44/build?remote={url.replace('PORT', port)} HTTP/1.1\r\nHost: x\r\nContent-Length: 0"
+            connection.sendall(f"{head}\r\n\r\n".encode())
             assert server.stdout.readline() == "here\n"
             yield connection
         assert server.stdout.readline() == "gone\n"  # git has let go of the connection
@@ -156,8 +174,9 @@ def test_a_server_that_says_nothing(builder: Builder) -> None:
         wait_for(lambda: not list(builder.daemon.root.glob("data/builds/*")), "the end of the build")
 
 
-def test_a_daemon_that_is_killed_takes_git_along() -> None:
-    """Nobody else would end it."""
-    with running_daemon() as daemon, silent_build(daemon):
+@pytest.mark.parametrize("url", ["git://127.0.0.1:PORT/x", "http://127.0.0.1:PORT/x.git"])
+def test_a_daemon_that_is_killed_takes_git_along(url: str) -> None:
+    """And the programs that git has started: nobody else would end them."""
+    with running_daemon() as daemon, silent_build(daemon, url):
         daemon.kill()
         daemon.start()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +57,46 @@ def test_a_submodule_comes_along(tmp_path: Path, served: str) -> None:
     app = repository(tmp_path / "app", {"Dockerfile": "FROM scratch"})
     add_submodule(app, tmp_path / "part", f"{served}/part")
     assert context_of(f"{served}/app")[1]["lib/inner"] == "yes"
+
+
+def test_a_submodule_beside_the_repository(tmp_path: Path, served: str) -> None:
+    """Its address begins with ``../``: it is where the repository came from."""
+    repository(tmp_path / "part", {"inner": "yes"})
+    app = repository(tmp_path / "app", {"Dockerfile": "FROM scratch"})
+    add_submodule(app, tmp_path / "part", "../part")
+    assert context_of(f"{served}/app")[1]["lib/inner"] == "yes"
+
+
+def test_a_build_in_a_hook_leaves_its_repository(tmp_path: Path, served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hooks have GIT_DIR and others in their environment, which name the user's own repository."""
+    repository(tmp_path / "app", {"Dockerfile": "FROM scratch"})
+    own = repository(tmp_path / "own", {"f": "mine"})
+    before = git(own, "rev-parse", "HEAD")
+    monkeypatch.setenv("GIT_DIR", str(own / ".git"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(own / ".git/index"))
+    assert context_of(f"{served}/app") == ("Dockerfile", {"Dockerfile": "FROM scratch"})
+    monkeypatch.undo()
+    assert git(own, "symbolic-ref", "HEAD") == "refs/heads/main" and git(own, "rev-parse", "HEAD") == before
+
+
+def test_a_talkative_server_takes_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a server has to say comes through git's error output, however long it is."""
+    repository(tmp_path / "app", {"Dockerfile": "FROM scratch"})
+    hook = tmp_path / "talk"
+    hook.write_text('#!/bin/sh\nyes "a line of a long story" | head -c 60000000 >&2; exec "$@"\n')
+    hook.chmod(0o755)
+    settings = tmp_path / "settings"
+    settings.write_text(f"[uploadpack]\npackObjectsHook = {hook}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    fetch = (
+        "import pathlib, sys; from minidock import git;"
+        "git.Git().fetch(git.parse(sys.argv[1]), pathlib.Path(sys.argv[2]));"
+        "print(pathlib.Path('/proc/self/status').read_text().partition('VmHWM:')[2].split()[0])"
+    )
+    with serving(tmp_path) as address:
+        command = [sys.executable, "-c", fetch, f"{address}/app", str(tmp_path / "clone")]
+        kilobytes = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    assert kilobytes < 60_000, kilobytes
 
 
 @pytest.mark.parametrize("url", ["ext::touch CANARY", "file://PART", "PART"])
