@@ -81,16 +81,18 @@ class HoldToItsAddress(NetworkStep, frozen=True):
 
 
 class Publish(NetworkStep, frozen=True):
-    """The same, and the ports that lead to it."""
+    """Ports that lead to the container; in the same transaction the cable is held to its addresses, if it is."""
 
     ports: list[str]
     address: str
+    held: bool
     man = "nft(8)"
     why = "a packet for that port gets the container as its destination, before the host asks where it goes (dnat)"
 
     @property
     def title(self) -> str:
-        return f"Lead {' and '.join(self.ports)} of the host to {self.address}, and hold the cable to its addresses"
+        also = ", and hold the cable to its addresses" if self.held else ""
+        return f"Lead {' and '.join(self.ports)} of the host to {self.address}{also}"
 
 
 class ConfigureInterfaces(NetworkStep, frozen=True):
@@ -124,15 +126,14 @@ def _step(stage: Stage) -> NetworkStep:
             return PlugIn(endpoint.interface, network.bridge, network.name)
         case Plugging(network, endpoint):
             return BecomeNeighbour(endpoint.interface, network.driver, network.name)
-        case Filtering(target, published) if published and target is not None:
+        case Filtering(held, target, published) if published and target is not None:
             addresses = [str(address.ip) for address in target.addresses]
-            return Publish(list(dict.fromkeys(map(_port, published))), " and ".join(addresses))
+            return Publish(list(dict.fromkeys(map(_port, published))), " and ".join(addresses), held)
         case Filtering():
             return HoldToItsAddress()
-        case Addressing(endpoints):
+        case Addressing(endpoints, way_out):
             places = [f"{end.interface} the address {address}" for end in endpoints for address in end.addresses]
-            gateways = (gateway for end in endpoints for gateway in (end.gateway4, end.gateway6) if gateway)
-            return ConfigureInterfaces(places, next(gateways, ""))
+            return ConfigureInterfaces(places, (way_out.gateway4 or way_out.gateway6) if way_out else "")
         case Naming():
             return AnswerForNames()
 

@@ -322,11 +322,14 @@ class Networks:
                     self.store.publish(container, self._publications[container])
                 published = self._publications.get(container, [])
                 everyone = [*before, *made]
-                tell(stages.Filtering(sandbox.way_out(everyone), tuple(published)))
+                new = self._elements(everyone, published)
+                if new != old:
+                    held = any(filter.of_endpoint(endpoint) for endpoint in made)
+                    tell(stages.Filtering(held, sandbox.way_out(everyone), tuple(published)))
                 self._open_loopback(container, everyone)
-                self._change_filter(old, self._elements(everyone, published))
+                self._change_filter(old, new)
                 flows.forget(published)
-            tell(stages.Addressing(tuple(made)))
+            tell(stages.Addressing(tuple(made), sandbox.way_out(everyone)))
             sysctls = {end.interface: wish.sysctls for end, wish in zip(made, wishes, strict=True)}
             sandbox.inside(pid, partial(sandbox.configure, made, everyone, sysctls))
             for endpoint in made:

@@ -18,17 +18,22 @@ class Plugging:
 
 @dataclass(frozen=True)
 class Filtering:
-    """The packet filter learns of the cables, and that ``published`` ports lead to the address of ``target``."""
+    """The packet filter learns of cables, if any are ``held`` to their addresses, and of ``published`` ports.
 
+    Those lead to the addresses of ``target``.
+    """
+
+    held: bool
     target: Endpoint | None
     published: tuple[Publication, ...]
 
 
 @dataclass(frozen=True)
 class Addressing:
-    """Inside the container's namespace, interfaces get their addresses and the way out is set."""
+    """Inside the container's namespace, interfaces get their addresses, and the way out is set: that of ``way_out``."""
 
     endpoints: tuple[Endpoint, ...]
+    way_out: Endpoint | None
 
 
 @dataclass(frozen=True)

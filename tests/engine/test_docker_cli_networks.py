@@ -456,3 +456,7 @@ def test_explain_tells_of_links_rules_and_names(daemon: Daemon) -> None:
         "ip daddr 127.0.0.11 udp dport 53 dnat to",
     ):
         assert part in told, told
+    privileged = {"Image": "tiny", "Cmd": ["true"], "HostConfig": {"Privileged": True}}
+    free = daemon.json("POST", "/containers/create?explain=1", privileged)
+    _, story = daemon.request("POST", f"/containers/{free['Id']}/start?explain=compact")
+    assert b"Plug eth0 into" in story and b"Hold the cable" not in story
