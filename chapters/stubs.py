@@ -59,7 +59,9 @@ def _empty(node: ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef) -> ast.s
         public = (
             inner for inner in node.body if not getattr(inner, "name", "").startswith("_") or _is_constructor(inner)
         )
-        node.body = [_empty(inner) if isinstance(inner, ast.FunctionDef) else inner for inner in public]
+        node.body = [
+            _empty(inner) if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) else inner for inner in public
+        ]
         return node
     node.body = [*node.body[: 1 if documented else 0], ast.parse(_TODO).body[0]]
     return node
@@ -83,7 +85,9 @@ def _imports(definition: ast.stmt, module: ast.Module, name: str, uses: Iterable
         elif isinstance(node, ast.Import):
             # import dns.rrset gives a meaning to dns
             plain += [
-                f"import {each.name}" for each in node.names if (each.asname or each.name.split(".")[0]) in wanted
+                f"import {ast.unparse(each)}"
+                for each in node.names
+                if (each.asname or each.name.split(".")[0]) in wanted
             ]
     named[name] = {each for node in module.body for each in _defines(node)} & wanted - {getattr(definition, "name", "")}
     for each in uses:

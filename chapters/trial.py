@@ -32,7 +32,9 @@ class _Short(reprlib.Repr):
             return super().repr_instance(x, level)
         fields = {each.name: each.default for each in signature.parameters.values()}
         told = {name: getattr(x, name) for name, default in fields.items() if getattr(x, name) != default}
-        words = (f"{name}={self.repr1(value, level - 1)}" for name, value in told.items() if value not in ([], {}))
+        made = {name for name, default in fields.items() if repr(default) == "<factory>"}  # empty when nobody says
+        shown = {name: value for name, value in told.items() if not (name in made and value in ([], {}))}
+        words = (f"{name}={self.repr1(value, level - 1)}" for name, value in shown.items())
         return f"{type(x).__name__}({', '.join(words)})"
 
 

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
         networks.open()
         for name in ("upper/etc", "work", "root"):
             (layer.parent / name).mkdir(mode=0o755, parents=True)
-        (layer.parent / "upper/etc/resolv.conf").write_text(files.resolv_conf([names.ADDRESS], options=["ndots:0"]))
+        (layer.parent / "upper/etc/resolv.conf").write_text(files.resolv_conf([names.ADDRESS], ["."], ["ndots:0"]))
         reserved = ports.reserve(asks, "", lambda other: False)  # sockets: as long as they are open the ports are ours
         steps = chapter4.plan([layer], layer.parent, program)
         steps.insert(steps.index(s.RaiseLoopback()) + 1, JoinNetwork(networks, [each for each, _ in reserved]))

@@ -299,9 +299,9 @@ EXERCISES = (
     Exercise(
         engine="minidock.registry.upload:received",
         title="How much is there?",
-        task="""The line broke in the middle of an upload. The client asks, and the registry answers with Range: 0-99
-        (some write bytes=0-99). Return how many bytes the registry has. 0-0 may mean one byte or none: say 0, it is
-        safe to send that byte again. Say 0 for anything else, too.""",
+        task="""The connection broke in the middle of an upload. The client asks, and the registry answers with Range:
+        0-99 (some write bytes=0-99). Return how many bytes the registry has. 0-0 may mean one byte or none: say 0, it
+        is safe to send that byte again. Say 0 for anything else, too.""",
         law=law_received,
         hints=(
             "re.fullmatch, with bytes= optional; the first number must be 0.",
@@ -546,14 +546,14 @@ EXERCISES = (
         task="""Upload(directory, id, repository) is the file directory/id, which write(piece) makes longer; size is
         its length. The registry may be stopped and started: then a new Upload of the same id goes on with the bytes
         that are there. finish(digest, store) calls store.take(repository, digest, path) if the bytes have that digest
-        (sha256, or another one that digests.hasher(digest) of minidock.oci knows), else it raises Refusal with the
+        (sha256, or another one that hasher(digest) of minidock.oci.digest knows), else it raises Refusal with the
         code DIGEST_INVALID. close() lets go of the file; abort() removes it, too. (The engine's own carries the hash
-        along, so that the end of an upload reads nothing again. First make it right, then fast.)""",
+        along, so that the end of an upload reads nothing again. First make it right, then fast. You need no lock.)""",
         law=law_upload,
         hints=(
             "Open with mode 'a+b': it makes the file, keeps what is there, and writes to its end.",
             "Unbuffered (buffering=0), or flush before anybody else reads the file.",
-            "digests.hasher(digest) gives a hash object of the digest's kind; compare name and hexdigest.",
+            "hasher(digest) gives a hash object of the digest's kind; compare name and hexdigest.",
         ),
         wrong=(
             Wrong(

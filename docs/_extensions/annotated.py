@@ -232,7 +232,8 @@ def uses() -> dict[str, set[str]]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in aliases:
                 names.add(f"{aliases[node.value.id]}.{node.attr}")
-        found[str(path.relative_to(ROOT))] = {handed_on().get(name, name) for name in names}
+        at_home = {handed_on().get(name, name) for name in names}
+        found[str(path.relative_to(ROOT))] = at_home | {name.rpartition(".")[0] for name in at_home}
     return found
 
 

@@ -53,6 +53,20 @@ def test_the_stub_shows_the_fields_of_the_types_in_its_signature() -> None:
     assert "#     subject: str | None = None\n" in stub(next(exercises("mark")))
 
 
+def test_a_stub_has_no_asynchronous_body_and_imports_under_the_names_that_are_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the file would hold a piece of the solution, or names that mean nothing."""
+    source = (
+        "import socket as net\n\nclass Line:\n    async def read(self, wire: net.socket) -> int:\n        return 42\n"
+    )
+    (tmp_path / "asynchronous_line.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    text = stub(Exercise("asynchronous_line:Line", "A line", "", lambda _subject: None, ()))
+    assert "42" not in text
+    assert "import socket as net\n" in text
+
+
 @pytest.mark.root
 @pytest.mark.parametrize(
     ("exercise", "wrong"), MISTAKES, ids=lambda value: value.file if isinstance(value, Wrong) else value.id

@@ -17,8 +17,10 @@ from chapters.course import exercises
 from chapters.grading import grade, judge
 from chapters.trial import Broken, Subject
 from chapters.workbook import Workbook
+from minidock.build.lines import Statement
 from minidock.daemon.records import State
 from minidock.errors import InvalidInput
+from minidock.oci.image import History, Index
 from minidock.registry.credentials import Credentials
 
 EXERCISE = next(exercises("environment"))
@@ -107,6 +109,31 @@ def test_an_object_is_shown_with_what_was_set() -> None:
     subject(State(exit_code=3, health=None))
     assert subject.last.call == "after_exit(State(exit_code=3))"
     assert subject.last.outcome == "Credentials(username='ann', password='secret')"
+
+
+def test_an_object_is_shown_with_what_must_be_given() -> None:
+    """Empty or not: a Statement without its heredocs is no Statement. What is empty when nobody says is left out."""
+    subject = Subject(
+        lambda text: [Statement(1, text, []), Index(schema_version=2, manifests=[]), History(comment="one")],
+        "statements",
+    )
+    subject("FROM a")
+    shown = (
+        "[Statement(line=1, text='FROM a', heredocs=[]), Index(schema_version=2, manifests=[]), History(comment='one')]"
+    )
+    assert subject.last.outcome == shown
+
+
+def test_the_hint_about_colons_is_for_passwords_that_have_some(tmp_path: Path) -> None:
+    """Who forgets the password altogether has made another mistake."""
+    file = tmp_path / "answer.py"
+    file.write_text(
+        "from minidock.registry.credentials import ANONYMOUS, Credentials\n"
+        "def from_header(value):\n    return Credentials('a', '') if len(value) > 8 else ANONYMOUS\n"
+    )
+    verdict = judge(next(exercises("from_header")), file)
+    assert verdict.status == "failed"
+    assert "colon" not in verdict.hint
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ read our answer, so that no byte of its input can be lost between aiohttp and us
 
 Two ends look alike on a socket: *I have no more input* (the client shuts down its writing side; Docker's does so at
 once when it has no stdin) and *I am gone*. Both read as end of file. Only the first leaves the other direction open;
-the second is also a hang-up (``EPOLLHUP``), which epoll(7) reports even to those who asked for no event at all.
+the second is also a hang-up (``EPOLLHUP``), which epoll_ctl(2) reports even to those who asked for no event at all.
 """
 
 from __future__ import annotations
