@@ -146,7 +146,10 @@ def _from_git(url: str, dockerfile: str, compress: bool) -> BuildContext:
     """One commit of a repository: its Dockerfile, too, has to be in it."""
     with ExitStack() as stack:
         clone = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="minidock-git-"))).resolve()
-        directory, _ = git.Git().fetch(git.parse(url), clone)
+        try:
+            directory, _ = git.Git().fetch(git.parse(url), clone)
+        except InvalidInput as error:
+            raise InvalidInput(f"unable to prepare context: {error}") from None
         path = os.path.join(directory, dockerfile or _DEFAULT)
         git.inside(clone, os.path.relpath(path, clone))
         context = _from_directory(str(directory), path, compress)
