@@ -24,9 +24,9 @@ from minidock.errors import MinidockError
 
 # Those that mean something to this process itself, or that no program can catch.
 _NOT_FORWARDED = {signal.SIGCHLD, signal.SIGPIPE, signal.SIGURG, signal.SIGKILL, signal.SIGSTOP, signal.SIGWINCH}
-# These two do not end the client, even where the container does not get them: it goes on to show what that prints.
+# The two that ask a program to end.
 ENDING = (int(signal.SIGINT), int(signal.SIGTERM))
-# But who sends so many of them means the client itself.
+# Who sends so many of them to a client that stays means the client itself.
 PERSISTENT = 3
 
 
@@ -71,8 +71,11 @@ def forwardable() -> set[int]:
 class Session:
     """Joins the terminal to a hijacked stream, until the stream ends or the user detaches.
 
-    ``on_signal(number)`` and ``on_resize(rows, columns)`` tell the daemon. ``tty`` is whether the container has a
-    terminal of its own; then, if the user is at one as well, it is raw while ``run`` runs.
+    ``on_signal(number)`` and ``on_resize(rows, columns)`` tell the daemon. Without ``on_signal``, SIGINT and SIGTERM
+    end the client, unless it ``stays`` to show what the container prints (``--sig-proxy=false``).
+
+    ``tty`` is whether the container has a terminal of its own; then, if the user is at one as well, it is raw while
+    ``run`` runs.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class Session:
         detach: str = "",
         on_signal: Callable[[int], None] | None = None,
         on_resize: Callable[[int, int], None] | None = None,
+        stays: bool = False,
     ) -> None:
         self.stream = stream
         self.output: Raw | Frames = Raw(terminal.STDOUT) if tty else Frames()
@@ -91,6 +95,7 @@ class Session:
         self.raw = tty and stdin and terminal.is_terminal(terminal.STDIN)
         self.keys = terminal.DetachKeys(terminal.detach_keys(detach)) if tty else None
         self.on_signal = on_signal
+        self.stays = stays
         self.on_resize = on_resize if tty and terminal.is_terminal(terminal.STDOUT) else None
         self.pending = b""
         self.endings = 0
@@ -152,7 +157,7 @@ class Session:
                 self.resize()
             elif self.on_signal:
                 self.on_signal(number)
-            elif number not in ENDING:
+            elif not (self.stays and number in ENDING):
                 raise SystemExit(128 + number)  # not ours to pass on; but the terminal must be put right first
             self.endings += number in ENDING
             if self.endings == PERSISTENT:

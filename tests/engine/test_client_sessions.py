@@ -129,6 +129,20 @@ def test_signals_are_passed_on(daemon: Daemon) -> None:
     assert client.returncode == 9
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_exec_ends_on_a_signal(daemon: Daemon, number: signal.Signals) -> None:
+    """There is nobody to pass it on to: the client ends, also without a terminal."""
+    daemon.ok("run", "-d", "--name", "box", "tiny", "sleep", "1000")
+    words = ["exec", "box", "sh", "-c", "echo ready; exec sleep 1000"]
+    with subprocess.Popen([*MINIDOCK, *words], stdout=subprocess.PIPE, env=daemon.environment) as client:
+        try:
+            assert client.stdout is not None and client.stdout.readline() == b"ready\n"
+            client.send_signal(number)
+            assert client.wait(timeout=20) == 128 + number
+        finally:
+            client.kill()
+
+
 @pytest.mark.parametrize("client", [["docker"], MINIDOCK], ids=["docker", "minidock"])
 @pytest.mark.parametrize("verb", ["run", "attach"])
 def test_signals_that_are_not_passed_on(daemon: Daemon, client: list[str], verb: str) -> None:

@@ -103,9 +103,10 @@ def _session(client: Client, container: str, stream: Hijacked, tty: bool, stdin:
     def resize(rows: int, columns: int) -> None:
         _ask(client, f"/containers/{container}/resize", {"h": rows, "w": columns})
 
-    on_signal = kill if flags.get("sig-proxy", True) else None
+    proxy = flags.get("sig-proxy", True)
+    on_signal = kill if proxy else None
     detach = flags["detach-keys"] or ""
-    return Session(stream, tty=tty, stdin=stdin, detach=detach, on_signal=on_signal, on_resize=resize)
+    return Session(stream, tty=tty, stdin=stdin, detach=detach, on_signal=on_signal, on_resize=resize, stays=not proxy)
 
 
 def _ask(client: Client, path: str, query: dict[str, Any]) -> None:
