@@ -15,6 +15,7 @@ import binascii
 import hashlib
 import hmac
 import logging
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ from minidock.oci.distribution import Challenge
 from minidock.registry.server.refusals import Refusal
 
 log = logging.getLogger(__name__)
+
+_BCRYPT = re.compile(r"\$2[aby]\$\d\d\$[./A-Za-z0-9]{53}")
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ class Anybody:
 class Passwords:
     """A file as ``htpasswd -B`` writes it: a name, a colon, a bcrypt hash on each line. Raises InvalidInput.
 
-    It is read again when it has changed: whoever was removed from it is out at once.
+    It is read again when it has changed: whoever was removed from it is out at once. It is best replaced by a rename:
+    of a file that is written in place, the first whole lines may be seen without the others. An empty one is taken for
+    one that is being written, if there were users before.
     """
 
     def __init__(self, file: Path) -> None:
@@ -75,11 +80,13 @@ class Passwords:
             version = _version(self._file)
             if version == self._version:
                 return
-            self._hashes = _read_hashes(self._file)
+            hashes = _read_hashes(self._file)
+            if self._hashes and not hashes:
+                raise InvalidInput(f"{self._file}: nobody is in it; to shut everybody out, stop the registry")
         except (InvalidInput, OSError, UnicodeDecodeError) as error:
             log.warning("passwords stay as they were: %s", error)
             return
-        self._version = version
+        self._version, self._hashes = version, hashes
         self._known = set()
 
     async def check(self, authorization: str, rights: list[Right]) -> None:
@@ -110,7 +117,7 @@ def _read_hashes(file: Path) -> dict[str, bytes]:
         name, colon, hashed = line.strip().partition(":")
         if not name or name.startswith("#"):
             continue
-        if not colon or not hashed.startswith(("$2y$", "$2b$", "$2a$")):
+        if not colon or not _BCRYPT.fullmatch(hashed):
             raise InvalidInput(f"{file}, line {number}: not NAME:HASH with a bcrypt hash (try htpasswd -B)")
         hashes[name] = hashed.encode()
     return hashes
