@@ -38,3 +38,5 @@ async def _mend(engine: Engine, changed: asyncio.Event) -> None:
                 log.warning("somebody changed the packet filter: our rules, which were missing there, are loaded again")
         except MinidockError as error:
             log.error("the packet filter: %s", error)
+        except Exception:  # the watch goes on: nobody would notice that it had ended
+            log.exception("the packet filter could not be mended")

@@ -117,8 +117,10 @@ FORWARD_CHAINS = ("ip filter FORWARD", "ip6 filter FORWARD")
 """Where iptables and ip6tables (those that are made of nft) judge what passes through the host."""
 
 _ACCEPTANCE = re.compile(
-    r'(iifname|oifname) "(\S+)" +counter packets \d+ bytes \d+ accept(?: comment "(\S+)")? # handle (\d+)'
+    r'^\s*(iifname|oifname) "(\S+)" +counter packets \d+ bytes \d+ accept(?: comment "(\S+)")? # handle (\d+)$',
+    re.MULTILINE,
 )
+"""A whole rule: one that asks for more before it accepts is somebody else's, and not enough for us."""
 
 MORE_PLACES = ":/usr/sbin:/sbin"
 """Where Debian keeps nft, beyond an ordinary user's PATH."""
@@ -198,7 +200,9 @@ class Filter:
         wanted = {(end, bridge) for bridge in bridges for end in ("iifname", "oifname")}
         script = ""
         for chain in FORWARD_CHAINS:
-            listed = subprocess.run([find_nft(), "-a", "list", "chain", *chain.split()], capture_output=True, text=True)
+            # Other people's comments may be any bytes.
+            command = [find_nft(), "-a", "list", "chain", *chain.split()]
+            listed = subprocess.run(command, capture_output=True, text=True, errors="surrogateescape")
             if listed.returncode != 0:
                 continue
             # The comment says whose a rule is; one that iptables-restore has put back shows none to nft.

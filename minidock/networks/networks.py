@@ -155,7 +155,7 @@ class Networks:
         self._release(self.store.endpoints())
         with self._lock, Netlink() as kernel:
             if self._bridged():
-                self.filter.befriend_iptables([])
+                self._part_from_iptables([])
                 self.filter.unload()
             for network in self._bridged():
                 bridge.unmake(kernel, network.bridge)
@@ -187,6 +187,13 @@ class Networks:
 
     def _befriend_iptables(self) -> bool:
         return self.filter.befriend_iptables(network.bridge for network in self._bridged())
+
+    def _part_from_iptables(self, remaining: Iterable[str]) -> None:
+        """Of our rules there, those of the ``remaining`` bridges stay. A failure does not stop what is taken down."""
+        try:
+            self.filter.befriend_iptables(remaining)
+        except MinidockError as error:
+            log.warning("rules of ours may be left in the chain FORWARD of iptables: %s", error)
 
     def _elements(self, endpoints: Sequence[Endpoint], publications: Sequence[Publication]) -> list[Element]:
         found = [element for endpoint in endpoints for element in filter.of_endpoint(endpoint)]
@@ -269,7 +276,7 @@ class Networks:
             self.store.left(network.bridge)
             if self.filter.loaded:
                 self.filter.change(filter.of_network(network), ())
-            self._befriend_iptables()
+            self._part_from_iptables(network.bridge for network in self._bridged())
             if not self._bridged():
                 self.filter.unload()
 

@@ -420,7 +420,8 @@ def test_beside_docker(database: Database, spawn: Spawn) -> None:
 
 def iptables(*words: str) -> str:
     """In the host of this test."""
-    return subprocess.run(["iptables", *words], check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(["iptables", *words], check=True, capture_output=True, text=True, errors="replace")
+    return done.stdout
 
 
 @pytest.mark.parametrize("program", ["iptables", "ip6tables"])
@@ -442,6 +443,19 @@ def test_a_firewall_that_comes_later_is_told_once(bridge: Bridge, program: str) 
         assert not bridge.mend_filter()
         subprocess.run([program, "-D", "FORWARD", "1"], check=True)
         assert bridge.mend_filter()
+
+
+def test_other_peoples_rules_are_not_taken_for_ours(bridge: Bridge) -> None:
+    """One that accepts less than ours is not ours; a comment may be any bytes."""
+    subprocess.run(["iptables", "-P", "FORWARD", "DROP"], check=True)
+    subprocess.run(["iptables", "-A", "FORWARD", "-s", "10.1.0.0/16", "-i", "minidock0", "-j", "ACCEPT"], check=True)
+    subprocess.run(["iptables", "-A", "FORWARD", "-i", "eth0", "-o", "minidock0", "-j", "ACCEPT"], check=True)
+    rule = b'add rule ip filter FORWARD counter comment "caf\xe9"'
+    subprocess.run(["nft", "-f", "-"], input=rule, check=True)
+    assert bridge.mend_filter()
+    rules = iptables("-S", "FORWARD").splitlines()
+    for end in ("-i", "-o"):
+        assert any(rule.startswith(f"-A FORWARD {end} minidock0 ") and "10.1" not in rule for rule in rules), rules
 
 
 def test_ports_are_reserved_all_or_none() -> None:
