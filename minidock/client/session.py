@@ -72,7 +72,8 @@ class Session:
     """Joins the terminal to a hijacked stream, until the stream ends or the user detaches.
 
     ``on_signal(number)`` and ``on_resize(rows, columns)`` tell the daemon. Without ``on_signal``, SIGINT and SIGTERM
-    end the client, unless it ``stays`` to show what the container prints (``--sig-proxy=false``).
+    end the client as they end any program, unless it ``stays`` to show what the container prints
+    (``--sig-proxy=false``).
 
     ``tty`` is whether the container has a terminal of its own; then, if the user is at one as well, it is raw while
     ``run`` runs.
@@ -99,7 +100,9 @@ class Session:
         self.on_resize = on_resize if tty and terminal.is_terminal(terminal.STDOUT) else None
         self.pending = b""
         self.endings = 0
-        numbers = forwardable() if on_signal else {*ENDING, *([int(signal.SIGHUP)] if self.raw else [])}
+        # A terminal has to be put right before the end; else what a signal does is the caller's to say.
+        ending = {*(ENDING if stays or self.raw else ()), *([int(signal.SIGHUP)] if self.raw else ())}
+        numbers = forwardable() if on_signal else ending
         if self.on_resize:
             numbers.add(int(signal.SIGWINCH))
         self.signals = Signals(numbers)

