@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import tarfile
+import subprocess
 import tempfile
 import urllib.request
-from io import BytesIO
 from pathlib import Path
 
 from chapters.ch03_cgroups.container import plan
@@ -45,8 +44,8 @@ def copy_and_run(name: Reference) -> int:
     repository = f"http://{name.domain}/v2/{name.path}"
     with tempfile.TemporaryDirectory(prefix="minidock-chapter-") as directory:
         for layer in json.loads(get(f"{repository}/manifests/{name.tag}"))["layers"]:
-            with tarfile.open(fileobj=BytesIO(get(f"{repository}/blobs/{layer['digest']}"))) as archive:
-                archive.extractall(directory, filter="tar")
+            blob = get(f"{repository}/blobs/{layer['digest']}")
+            subprocess.run(["tar", "-x", "-C", directory], input=blob, check=True)
         return run(plan(Path(directory), ("pay",)), Context(oci.Process("/", ["pay"], [PATH]), container_id="mirror"))
 
 

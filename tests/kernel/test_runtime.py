@@ -462,8 +462,11 @@ def test_a_user_namespace(tmp_path: Path) -> None:
         container.create().start()
         assert container.execute("id", "-u") == (0, "0\n")
         assert Path(f"/proc/{container.pid}").stat().st_uid == 100000
+        said = ""
+        while "65536" not in said:
+            said += os.read(container.reading, 100).decode()
+        assert said.split() == ["0", "0", "100000", "65536"]
         container.stop()
-        assert container.output().split() == ["0", "0", "100000", "65536"]
 
 
 def test_init_reaps_and_forwards(tmp_path: Path) -> None:

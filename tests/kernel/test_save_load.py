@@ -366,8 +366,8 @@ def test_other_programs_read_it(machine: Machine, tmp_path: Path) -> None:
             ["skopeo", "inspect", "--config", "--raw", source], check=True, capture_output=True
         ).stdout
         assert digests.of(told) == image.id, source
-    with tarfile.open(path) as opened:
-        opened.extractall(tmp_path / "layout", filter="data")
+    (tmp_path / "layout").mkdir()
+    subprocess.run(["tar", "-xf", str(path), "-C", str(tmp_path / "layout")], check=True)
     layout = f"{tmp_path}/layout:docker.io/library/a:1"
     subprocess.run(
         ["umoci", "raw", "unpack", "--image", layout, str(tmp_path / "root")], check=True, capture_output=True
