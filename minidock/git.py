@@ -11,10 +11,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import threading
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,8 +110,9 @@ class Git:
         finally:
             patience.cancel()
         if keep:
-            for config in (clone / ".git").rglob("config"):  # submodules have one, too
-                config.write_text(_without_password(config.read_text()))
+            for config in filter(Path.is_file, (clone / ".git").rglob("config")):  # submodules have one, too
+                text = config.read_text(errors="surrogateescape")
+                config.write_text(_without_password(text), errors="surrogateescape")
         else:
             shutil.rmtree(clone / ".git")  # as BuildKit: its times would be new in every context
         directory = inside(clone, repository.below)
@@ -133,9 +132,8 @@ class Git:
     def stop(self) -> None:
         """From another thread: end what runs, and begin nothing more."""
         self._stopped = True
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        if self._process is not None:
+            self._process.kill()
 
     def _run(self, directory: Path, *words: str) -> str:
         """The end of what git says. Raises InvalidInput when it fails."""
@@ -148,7 +146,6 @@ class Git:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 umask=0o022,
-                start_new_session=self._alone,  # so that stop() ends the programs that git has started, too
             )
         except FileNotFoundError as error:
             raise InvalidInput(f"unable to find '{error.filename}': install it to build from a repository") from None

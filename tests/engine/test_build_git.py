@@ -129,6 +129,8 @@ def test_over_http(builder: Builder, tmp_path: Path) -> None:
         secretly = address.replace("//", "//me:secret@")
         kept = f"FROM tiny\nADD --keep-git-dir {secretly}/app.git /a\nRUN ! grep -r secret /a && cat /a/.git/config"
         assert "/app.git\n" in builder.build(kept).text
+        git(tmp_path / "app.git", "branch", "config/x")  # among git's own files, a directory of that name
+        builder.build(kept.replace("app.git /a", "app.git#config/x /a"))
     error = builder.fails(f"FROM tiny\nADD {secretly}/none.git /a")
     assert "git fetch" in error and "secret" not in error
 
