@@ -139,6 +139,7 @@ class _Machine:
         written = (self.directory / "results").read_bytes()
         if may_reboot and not written:
             return None
+        results.mkdir(exist_ok=True)
         try:
             subprocess.run(["tar", "-x", "-C", str(results)], input=written, check=True)
             return int((results / "status").read_text())
