@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import cgroup_tree
+
 IN_CI = os.environ.get("CI") == "true"
 
 # A kernel call takes as long as it takes: no deadlines. In CI the same examples every time: red means red.
@@ -22,8 +24,6 @@ settings.load_profile("ci" if IN_CI else "default")
 # A script starts what is in its background with ^C ignored, and so would be all that the run starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-
-CGROUP_MOUNT = Path("/sys/fs/cgroup")
 
 # Whatever this run starts inherits this, and so is known among the processes of other runs on this machine.
 os.environ["MINIDOCK_TEST_RUN"] = str(os.getpid())
@@ -56,7 +56,7 @@ def _links() -> set[str]:
 
 
 def _cgroups() -> set[str]:
-    return {str(path) for path in CGROUP_MOUNT.glob("**/*minidock*") if path.is_dir()}
+    return {str(path) for path in cgroup_tree.directories() if "minidock" in path.name}
 
 
 def _nft_tables() -> set[str]:

@@ -20,6 +20,7 @@ from typing import Any
 
 import docker
 
+from tests import cgroup_tree
 from tests.engine.contract import Contract
 
 PATIENCE = float(os.environ.get("MINIDOCK_TEST_PATIENCE", "30"))
@@ -132,7 +133,7 @@ class Daemon:
         mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(self.root) in line]
         assert not mounts, mounts
         ids = set(re.findall("[0-9a-f]{64}", self.log))
-        cgroups = [path for path in Path("/sys/fs/cgroup").glob("**/minidock/*") if path.name in ids]
+        cgroups = [path for path in cgroup_tree.directories() if path.parent.name == "minidock" and path.name in ids]
         assert not cgroups, cgroups
         assert not [*self.root.glob("exec/containers/*")]
         # The kernel takes a container's link away with its network namespace, in its own time.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import cgroup_tree
 from tests.engine.harness import Daemon, wait_for
 from tests.peers import CLIENT_VERSION
 
@@ -122,11 +123,9 @@ def test_limits_are_the_kernel_s(daemon: Daemon) -> None:
     """Memory, processes: what the container may have is what its cgroup says; too much is killed, and told."""
     container = daemon.ok("run", "-d", "-m", "32m", "--pids-limit", "20", "--cpus", "0.5", "tiny", "sleep", "1000")
     assert daemon.inspect(container)["HostConfig"]["Memory"] == 32 * 1024 * 1024
-    limits = [
-        path.read_text().strip()
-        for path in Path("/sys/fs/cgroup").glob(f"**/minidock/{container}/memory.limit_in_bytes")
-    ]
-    limits += [path.read_text().strip() for path in Path("/sys/fs/cgroup").glob(f"**/minidock/{container}/memory.max")]
+    groups = [path for path in cgroup_tree.directories() if path.name == container]
+    files = [group / name for group in groups for name in ("memory.limit_in_bytes", "memory.max")]
+    limits = [file.read_text().strip() for file in files if file.exists()]
     assert limits == [str(32 * 1024 * 1024)]
     eaten = daemon.docker(
         "run", "--name", "eater", "-m", "16m", "tiny", "sh", "-c", "x=$(head -c 100000000 /dev/zero | tr '\\0' x)"
