@@ -13,9 +13,13 @@ from minidock.containers.state import EXPLAIN
 from minidock.containers.steps import Step
 from minidock.containers.steps.step import Where
 from minidock.daemon.container import Container
-from minidock.errors import InvalidInput, NotFound
+from minidock.errors import NotFound
 from minidock.networks import Publication
 from minidock.networks.stages import Addressing, Filtering, Naming, Plugging, Stage, Tell, nobody
+
+FORMS = get_args(Form)
+NO_FORM = f"explain is one of {', '.join(FORMS)}, not '{{}}'"
+"""What is answered to who asks for another."""
 
 
 @contextmanager
@@ -167,10 +171,8 @@ def of_the_network(container: Container) -> Iterator[Tell]:
 def tell(container: Container, form: str, colour: bool, mark: bool) -> str:
     """The story of the last start, ``compact``, ``full`` or as ``json`` lines, with a mark before each step or without.
 
-    Raises InvalidInput, NotFound.
+    ``form`` is one of FORMS. Raises NotFound.
     """
-    if form not in get_args(Form):
-        raise InvalidInput(f"explain is one of {', '.join(get_args(Form))}, not {form!r}")
     path = container.bundle / EXPLAIN
     if not path.exists():
         raise NotFound(f"nothing was recorded of {container.name}: create it with --explain, and start it")

@@ -155,6 +155,8 @@ class Near:
     def _right(self, schema: dict[str, Any]) -> st.SearchStrategy[Any]:
         if "$ref" in schema:
             return self._right(self._schemas[schema["$ref"].rpartition("/")[2]])
+        if "enum" in schema:
+            return st.sampled_from(schema["enum"])
         if "anyOf" in schema:
             return st.sampled_from(schema["anyOf"]).flatmap(self._right)
         match schema.get("type"):
@@ -192,6 +194,14 @@ _values = _texts | _filters | _anything.map(json.dumps) | st.just(DEEP[:5000])
 _encoded = (_values.map(lambda text: base64.urlsafe_b64encode(text.encode(errors="replace")).decode())) | st.just("!")
 
 
+def _said(parameter: dict[str, Any]) -> st.SearchStrategy[tuple[str, str]]:
+    """A parameter and its value: one that is almost right, or anything."""
+    document = parameter.get("content", {}).get("application/json", {})
+    right = _near.to(document.get("schema") or parameter["schema"])
+    near = right.map(lambda value: value if isinstance(value, str) and not document else json.dumps(value))
+    return st.tuples(st.just(parameter["name"]), near | _values)
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
     """One of the routes, with names, parameters, headers and a body that a careless or a wicked client may send."""
@@ -199,10 +209,11 @@ def requests(draw: st.DrawFn) -> Request:
     method = method.upper()
     name = draw(_names(method, path))
     version = draw(st.sampled_from([*[""] * 7, "/v1.44", "/v1.24", "/v1.99"]))
-    names = [item["name"] for item in told["parameters"] if item["in"] == "query"]
-    chosen = draw(st.lists(st.tuples(st.sampled_from(names), _values), max_size=3)) if names else []
+    asked = [item for item in told["parameters"] if item["in"] == "query"]
+    chosen = draw(st.lists(st.sampled_from(asked).flatmap(_said), max_size=3)) if asked else []
     query = "&".join(f"{key}={quote(value, safe='', errors='replace')}" for key, value in chosen)
-    headers = draw(st.lists(st.tuples(st.sampled_from(["X-Registry-Auth", "X-Registry-Config"]), _encoded), max_size=1))
+    fields = [item["name"] for item in told["parameters"] if item["in"] == "header" and item["name"] != "Upgrade"]
+    headers = draw(st.lists(st.tuples(st.sampled_from(fields), _encoded), max_size=1)) if fields else []
     target = version + re.sub(r"\{\w+\}", lambda _: quote(name, safe=""), path) + f"?{query}"
     return Request(method, path, target[:60_000], tuple(headers), draw(_bodies(path, told)))
 

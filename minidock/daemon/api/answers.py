@@ -8,10 +8,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from minidock import messages
+from minidock.daemon.description import ENGINE_VERSION
 
 #: bytes that are handed to the network at a time
 PIECE = 256 * 1024
 TAR = "application/x-tar"
+OURS = {
+    "Api-Version": messages.API_VERSION,
+    "Docker-Experimental": "false",
+    "Ostype": "linux",
+    "Server": f"minidock/{ENGINE_VERSION} (linux)",
+}
+"""The headers of every answer: they tell a client which version to speak, and with whom."""
 
 
 def document(message: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from minidock.daemon import pulling
-from minidock.daemon.api import answers, parameters, progress
+from minidock.daemon.api import answers, progress
+from minidock.daemon.api.parameters import Asked, flag, json_platform, needed, texts
 from minidock.daemon.engine import Engine
 from minidock.errors import InvalidInput
 from minidock.images.loading import Loaded, load
@@ -19,36 +20,54 @@ from minidock.oci import digest as digests
 from minidock.registry.progress import REPORT_EVERY
 
 
-async def get_several(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``GET /images/get?names=&platform=``: several, or one with commas."""
-    names = [name for text in request.query.getall("names", []) for name in text.split(",") if name]
+class Get(Asked):
+    """How much of it."""
+
+    platform = json_platform("only the manifest for this one")
+
+
+async def get(engine: Engine, request: web.Request, asked: Get) -> web.StreamResponse:
+    """``GET /images/NAME/get``."""
+    return await _get(engine, asked, [request.match_info["name"]])
+
+
+class GetSeveral(Get):
+    """Which ones."""
+
+    names = needed(texts("of images, several in a text with commas between"))
+
+
+async def get_several(engine: Engine, request: web.Request, asked: GetSeveral) -> web.StreamResponse:
+    """``GET /images/get``."""
+    names = [name for text in asked.names for name in text.split(",") if name]
     if not names:
         raise InvalidInput("names of images are needed")
-    return await _get(engine, request, names)
+    return await _get(engine, asked, names)
 
 
-async def get(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``GET /images/NAME/get?platform=``."""
-    return await _get(engine, request, [request.match_info["name"]])
-
-
-async def _get(engine: Engine, request: web.Request, names: Sequence[str]) -> web.StreamResponse:
-    platform = parameters.platform(request)
+async def _get(engine: Engine, asked: Get, names: Sequence[str]) -> web.StreamResponse:
+    platform = asked.platform
     with engine.images.bringing():  # nothing is removed while it is being read
         chosen = await asyncio.to_thread(choose, engine.images, names, platform)
 
         def produce(write: Callable[[bytes], None]) -> None:
             save(engine.images.content, chosen, write)
 
-        response = await answers.stream(request, produce)
+        response = await answers.stream(asked.request, produce)
     for item in chosen:
         engine.tell_image("save", item.image.id)
     return response
 
 
-async def put(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``POST /images/load?quiet=&platform=``: the archive is the body."""
-    quiet, platform = parameters.boolean(request, "quiet"), parameters.platform(request)
+class Put(Get):
+    """And what is told."""
+
+    quiet = flag("without the progress of each layer")
+
+
+async def put(engine: Engine, request: web.Request, asked: Put) -> web.StreamResponse:
+    """``POST /images/load``: the archive is the body."""
+    quiet, platform = asked.quiet, asked.platform
     file = progress.opened(request.content)
     loop = asyncio.get_running_loop()
 

@@ -17,15 +17,12 @@ from minidock import messages
 from minidock.build.classic import Classic
 from minidock.build.workshop import Request
 from minidock.daemon import building
-from minidock.daemon.api import answers, parameters, progress
-from minidock.daemon.building import Asked
+from minidock.daemon.api import answers, progress
+from minidock.daemon.api.parameters import Asked, count, filters, flag, identities, platform, text, texts
 from minidock.daemon.engine import Engine
 from minidock.errors import BuildStepFailed, InvalidInput, MinidockError, NotImplementedYet
 from minidock.messages import BuildEvent, ErrorDetail, HostConfig, Progress, Ulimit
-from minidock.oci import platform as platforms
 from minidock.oci import reference as references
-from minidock.registry import credentials
-from minidock.registry.credentials import Credentials
 
 log = logging.getLogger(__name__)
 
@@ -37,19 +34,51 @@ PRUNE_FILTERS = ("until", "unused-for")
 _keeper = building.Keeper()
 
 
-async def build(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``POST /build``: the body is the context, the answer tells of the steps as they happen.
+class Build(Asked):
+    """What is built, how, within which limits, and what is answered. (JSON stands in texts here, as Docker has it.)"""
 
-    What is built: ``?dockerfile=&remote=&target=&platform=&buildargs=&labels=&t=``; how:
-    ``?nocache=&pull=&cachefrom=&networkmode=&extrahosts=&secrets=&rm=&version=&squash=&outputs=``; limits:
-    ``?memory=&memswap=&cpushares=&cpuperiod=&cpuquota=&cpusetcpus=&cpusetmems=&shmsize=&cgroupparent=&ulimits=&securityopt=``;
-    what is answered: ``?q=&minidock=``.
-    """
-    asked = _asked(request)
-    ours, quiet = parameters.boolean(request, "minidock"), parameters.boolean(request, "q")
-    teller = _Teller(request, ours, quiet)
+    dockerfile = text("its path in the context; by default Dockerfile, or else dockerfile")
+    remote = text("an URL of the context, in place of the body")
+    target = text("the stage to stop at; by default the last")
+    platform = platform("for this one; by default the machine's own")
+    buildargs = text("a JSON object: values of ARGs; null is none")
+    labels = text("a JSON object: labels of the image")
+    t = texts("names of the image")
+
+    nocache = flag("do every step again")
+    pull = flag("ask the registry for each FROM, though an image is here")
+    cachefrom = text("a JSON list: images whose steps may be taken over")
+    networkmode = text("the network of RUN", "default")
+    extrahosts = texts("name:address, for the hosts file of RUN")
+    secrets = text("the id that /build/secrets has answered")
+    rm = flag("false is refused: the containers of steps are always removed", default=True)
+    version = text("1, the classic builder; anything else is refused", "1")
+    squash = text("refused, unless false")
+    outputs = text("refused, unless an empty JSON list")
+
+    memory = count("bytes of memory")
+    memswap = count("bytes of memory and swap together, -1: no limit")
+    cpushares = count("weight among others")
+    cpuperiod = count("microseconds")
+    cpuquota = count("microseconds in each period")
+    cpusetcpus = text("processors: 0-2,4")
+    cpusetmems = text("memory nodes")
+    shmsize = count("bytes of /dev/shm")
+    cgroupparent = text("the cgroup that theirs are in")
+    ulimits = text("a JSON list of {Name, Soft, Hard}")
+    securityopt = texts("as of a container")
+    registries = identities()
+
+    q = flag("only the image's id is told")
+    minidock = flag("events are told, in place of the classic builder's text; ours, not Docker's")
+
+
+async def build(engine: Engine, request: web.Request, asked: Build) -> web.StreamResponse:
+    """``POST /build``: the body is the context, the answer tells of the steps as they happen."""
+    wanted = _wanted(asked)
+    teller = _Teller(request, asked.minidock, asked.q)
     body = progress.opened(request.content)
-    task = asyncio.create_task(building.build(engine, asked, body, teller.tell, teller.flush))
+    task = asyncio.create_task(building.build(engine, wanted, body, teller.tell, teller.flush))
     return await teller.answer(task)
 
 
@@ -66,11 +95,17 @@ async def keep_secrets(engine: Engine, request: web.Request) -> web.Response:
     return answers.document(messages.BuildSecretsKept(id=_keeper.keep(values)), status=201)
 
 
-async def prune(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /build/prune?all=&keep-storage=&filters=``: without ``all`` only what no image has."""
-    wanted = parameters.filters(request, PRUNE_FILTERS)
-    keep = int(parameters.number(request, "keep-storage") or 0)
-    everything = parameters.boolean(request, "all")
+class Prune(Asked):
+    """How much."""
+
+    all = flag("what images have, too")
+    keep_storage = count("so many bytes are kept", name="keep-storage")
+    filters = filters(*PRUNE_FILTERS)
+
+
+async def prune(engine: Engine, request: web.Request, asked: Prune) -> web.Response:
+    """``POST /build/prune``: what earlier builds made."""
+    wanted, keep, everything = asked.filters, asked.keep_storage, asked.all
     pruned = await asyncio.to_thread(building.prune, engine, everything, wanted, keep, time.time_ns())
     engine.events.publish("builder", "prune", "", reclaimed=str(pruned.space_reclaimed))
     return answers.document(pruned)
@@ -79,65 +114,61 @@ async def prune(engine: Engine, request: web.Request) -> web.Response:
 # ------------------------------------------------------------------------------------------------ what is asked
 
 
-def _asked(request: web.Request) -> Asked:
+def _wanted(asked: Build) -> building.Asked:
     """The request's parameters. Raises InvalidInput, NotImplementedYet."""
-    query = request.query
-    _refuse(request)
-    names = tuple(references.parse(name) for name in query.getall("t", []) if name)
+    _refuse(asked)
+    names = tuple(references.parse(name) for name in asked.t if name)
     if any(tagged.digest for tagged in names):
         raise InvalidInput("refusing to create a tag with a digest reference")
-    platform = query.get("platform", "")
-    return Asked(
+    return building.Asked(
         Request(
-            dockerfile=query.get("dockerfile", ""),
+            dockerfile=asked.dockerfile,
             names=names,
-            arguments={name: text for name, text in _object(query.get("buildargs", "")).items() if text is not None},
-            labels=_object(query.get("labels", "")),
-            target=query.get("target", ""),
-            platform=platforms.parse(platform) if platform else None,
-            no_cache=parameters.boolean(request, "nocache"),
-            pull=parameters.boolean(request, "pull"),
-            cache_from=tuple(_list(query.get("cachefrom", ""))),
-            network=query.get("networkmode", "") or "default",
-            secrets=_keeper.take(query["secrets"]) if query.get("secrets") else {},
+            arguments={name: text for name, text in _object(asked.buildargs).items() if text is not None},
+            labels=_object(asked.labels),
+            target=asked.target,
+            platform=asked.platform,
+            no_cache=asked.nocache,
+            pull=asked.pull,
+            cache_from=tuple(_list(asked.cachefrom)),
+            network=asked.networkmode,
+            secrets=_keeper.take(asked.secrets) if asked.secrets else {},
         ),
-        remote=query.get("remote", ""),
-        host=_limits(request),
-        credentials=_credentials(request.headers.get("X-Registry-Config", "")),
+        remote=asked.remote,
+        host=_limits(asked),
+        credentials=asked.registries,
     )
 
 
-def _refuse(request: web.Request) -> None:
+def _refuse(asked: Build) -> None:
     """Raises NotImplementedYet for what Docker can do and we cannot."""
-    query = request.query
-    if query.get("version", "1") != "1":
+    if asked.version != "1":
         raise NotImplementedYet("BuildKit: minidock builds as the classic builder does (DOCKER_BUILDKIT=0)")
-    for name, shown in (("squash", "--squash"), ("outputs", "--output")):
-        if query.get(name, "") not in ("", "0", "false", "null", "[]"):
+    for said, shown in ((asked.squash, "--squash"), (asked.outputs, "--output")):
+        if said not in ("", "0", "false", "null", "[]"):
             raise NotImplementedYet(f"build {shown}: minidock does not have this yet")
-    if not parameters.boolean(request, "rm", default=True):
+    if not asked.rm:
         raise NotImplementedYet("build --rm=false: the containers of steps are always removed")
 
 
-def _limits(request: web.Request) -> HostConfig:
-    query = request.query
+def _limits(asked: Build) -> HostConfig:
     try:
-        ulimits = msgspec.convert(_list(query.get("ulimits", "")), list[Ulimit]) or None
+        ulimits = msgspec.convert(_list(asked.ulimits), list[Ulimit]) or None
     except msgspec.ValidationError as error:
         raise InvalidInput(f"ulimits: {error}") from None
     return HostConfig(
-        memory=parameters.number(request, "memory") or 0,
-        memory_swap=parameters.number(request, "memswap") or 0,
-        cpu_shares=parameters.number(request, "cpushares") or 0,
-        cpu_period=parameters.number(request, "cpuperiod") or 0,
-        cpu_quota=parameters.number(request, "cpuquota") or 0,
-        cpuset_cpus=query.get("cpusetcpus", ""),
-        cpuset_mems=query.get("cpusetmems", ""),
-        shm_size=parameters.number(request, "shmsize") or 0,
-        cgroup_parent=query.get("cgroupparent", ""),
+        memory=asked.memory,
+        memory_swap=asked.memswap,
+        cpu_shares=asked.cpushares,
+        cpu_period=asked.cpuperiod,
+        cpu_quota=asked.cpuquota,
+        cpuset_cpus=asked.cpusetcpus,
+        cpuset_mems=asked.cpusetmems,
+        shm_size=asked.shmsize,
+        cgroup_parent=asked.cgroupparent,
         ulimits=ulimits,
-        extra_hosts=[text for text in query.getall("extrahosts", []) if text] or None,
-        security_opt=[text for text in query.getall("securityopt", []) if text] or None,
+        extra_hosts=[text for text in asked.extrahosts if text] or None,
+        security_opt=[text for text in asked.securityopt if text] or None,
     )
 
 
@@ -160,20 +191,6 @@ def _object(text: str) -> dict[str, Any]:
 
 def _list(text: str) -> list[Any]:
     found: list[Any] = _json(text, list)
-    return found
-
-
-def _credentials(header: str) -> dict[str, Credentials]:
-    """``X-Registry-Config``: an AuthConfig for each registry."""
-    try:
-        document = json.loads(base64.b64decode(header + "=" * (-len(header) % 4), altchars=b"-_")) if header else {}
-        items = dict(document or {}).items()
-        encoded = {name: base64.urlsafe_b64encode(json.dumps(value).encode()).decode() for name, value in items}
-    except (ValueError, TypeError, RecursionError):
-        raise InvalidInput("X-Registry-Config is not base64url-encoded JSON") from None
-    found = {name: credentials.from_header(value) for name, value in encoded.items()}
-    if "https://index.docker.io/v1/" in found:
-        found["docker.io"] = found["https://index.docker.io/v1/"]
     return found
 
 

@@ -9,9 +9,10 @@ from aiohttp import web
 
 from minidock import messages
 from minidock.daemon import archiving, files
-from minidock.daemon.api import answers, parameters, progress
+from minidock.daemon.api import answers, progress
 from minidock.daemon.api.answers import Outlet
 from minidock.daemon.api.containers import named
+from minidock.daemon.api.parameters import Asked, flag, needed, text
 from minidock.daemon.engine import Engine
 from minidock.images.archive_writer import Writer
 from minidock.images.walk import Walk
@@ -21,20 +22,26 @@ def _stat_header(found: messages.PathStat) -> dict[str, str]:
     return {"X-Docker-Container-Path-Stat": base64.b64encode(messages.encode(found)).decode()}
 
 
-def _place(request: web.Request) -> archiving.Place:
-    return archiving.Place(request.query.get("path", ""), request.match_info["name"])
+class Look(Asked):
+    """Where."""
+
+    path = needed(text("a path in the container"))
+
+    def place(self) -> archiving.Place:
+        """Of which container, too."""
+        return archiving.Place(self.path, self.request.match_info["name"])
 
 
-async def look(engine: Engine, request: web.Request) -> web.Response:
-    """``HEAD /containers/ID/archive?path=``: what is there, in a header."""
-    container, place = named(engine, request), _place(request)
+async def look(engine: Engine, request: web.Request, asked: Look) -> web.Response:
+    """``HEAD /containers/ID/archive``: what is there, in a header."""
+    container, place = named(engine, request), asked.place()
     found = await files.inside(engine, container, lambda root: archiving.look(root, place))
     return web.Response(headers=_stat_header(found))
 
 
-async def send(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``GET /containers/ID/archive?path=``: the same, and an archive."""
-    container, place, outlet = named(engine, request), _place(request), Outlet(request)
+async def send(engine: Engine, request: web.Request, asked: Look) -> web.StreamResponse:
+    """``GET /containers/ID/archive``: the same, and an archive."""
+    container, place, outlet = named(engine, request), asked.place(), Outlet(request)
 
     def begin(found: messages.PathStat) -> None:
         outlet.headers = _stat_header(found)
@@ -46,11 +53,19 @@ async def send(engine: Engine, request: web.Request) -> web.StreamResponse:
     return await outlet.filled_by(work)
 
 
-async def receive(engine: Engine, request: web.Request) -> web.Response:
-    """``PUT /containers/ID/archive?path=&noOverwriteDirNonDir=&copyUIDGID=``: the body is an archive."""
-    container, place = named(engine, request), _place(request)
-    keep_kinds = parameters.boolean(request, "noOverwriteDirNonDir")
-    as_user = parameters.boolean(request, "copyUIDGID")
+class Receive(Look):
+    """How."""
+
+    keep_kinds = flag(
+        "a directory does not take the place of something else, nor it of one", name="noOverwriteDirNonDir"
+    )
+    as_user = flag("all belongs to the container's user, whoever owns it in the archive", name="copyUIDGID")
+
+
+async def receive(engine: Engine, request: web.Request, asked: Receive) -> web.Response:
+    """``PUT /containers/ID/archive``: the body is an archive."""
+    container, place = named(engine, request), asked.place()
+    keep_kinds, as_user = asked.keep_kinds, asked.as_user
     body = progress.opened(request.content)
     await files.inside(
         engine,

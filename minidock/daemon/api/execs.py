@@ -10,7 +10,8 @@ from minidock import messages
 from minidock.containers.streams import STDOUT, frame
 from minidock.daemon import execs
 from minidock.daemon.api import answers, hijack
-from minidock.daemon.api.containers import named, size
+from minidock.daemon.api.containers import Resize, named, size
+from minidock.daemon.api.parameters import Asked, upgrade
 from minidock.daemon.container import Stream
 from minidock.daemon.engine import Engine
 from minidock.errors import Conflict, MinidockError
@@ -23,7 +24,13 @@ async def create(engine: Engine, request: web.Request) -> web.Response:
     return answers.document(messages.ExecCreated(id=item.id), 201)
 
 
-async def start(engine: Engine, request: web.Request) -> web.StreamResponse:
+class Start(Asked):
+    """Over the connection of the request."""
+
+    upgrade = upgrade()
+
+
+async def start(engine: Engine, request: web.Request, asked: Start) -> web.StreamResponse:
     """``POST /exec/ID/start``: detached it answers 200 at once, else the connection becomes the program's."""
     item = execs.find(engine, request.match_info["id"])
     body = await request.read()
@@ -36,7 +43,7 @@ async def start(engine: Engine, request: web.Request) -> web.StreamResponse:
     if item.started:
         raise Conflict(f"Error: Exec command {item.id} is already running")
     tty = item.request.tty
-    async with hijack.upgraded(request, framed=not tty) as client:
+    async with hijack.upgraded(request, asked.upgrade, framed=not tty) as client:
         try:
             program = await execs.start(engine, item, options.console_size, detach=False)
         except MinidockError as error:
@@ -57,10 +64,10 @@ async def _converse(item: execs.Exec, client: Stream, program: Stream) -> None:
         await item.ended.wait()
 
 
-async def resize(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /exec/ID/resize?h=&w=``."""
+async def resize(engine: Engine, request: web.Request, asked: Resize) -> web.Response:
+    """``POST /exec/ID/resize``."""
     item = execs.find(engine, request.match_info["id"])
-    height, width = size(request)
+    height, width = size(asked)
     if not item.running:
         raise Conflict(f"exec {item.id} is not running")
     await item.container.living_shim().resize(height, width, item.id)

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
-from minidock.daemon.api import parameters
+from minidock.daemon.api import answers, parameters
 from minidock.daemon.container import Stream
 from minidock.errors import InvalidInput
 
@@ -53,7 +53,7 @@ class _Client(asyncio.StreamReaderProtocol):
 
 
 @contextlib.asynccontextmanager
-async def upgraded(request: web.Request, framed: bool) -> AsyncIterator[Stream]:
+async def upgraded(request: web.Request, is_asked: bool, framed: bool) -> AsyncIterator[Stream]:
     """The client's stream, taken from aiohttp. Afterwards the connection is closed."""
     transport, handler = request.transport, request.protocol
     if transport is None:
@@ -65,7 +65,7 @@ async def upgraded(request: web.Request, framed: bool) -> AsyncIterator[Stream]:
     protocol.connection_made(transport)
     transport.resume_reading()
     writer = asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
-    writer.write(_head(request, framed))
+    writer.write(_head(request, is_asked, framed))
     try:
         yield reader, writer
         with contextlib.suppress(ConnectionError):
@@ -78,11 +78,11 @@ async def upgraded(request: web.Request, framed: bool) -> AsyncIterator[Stream]:
             transport.set_protocol(handler)
 
 
-def _head(request: web.Request, framed: bool) -> bytes:
+def _head(request: web.Request, upgrade: bool, framed: bool) -> bytes:
     kind = FRAMED if framed and parameters.version(request) >= (1, 42) else RAW
-    if request.headers.get("Upgrade"):
-        return f"HTTP/1.1 101 UPGRADED\r\nContent-Type: {kind}\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode()
-    return f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n".encode()
+    first, then = ("101 UPGRADED", "Upgrade\r\nUpgrade: tcp") if upgrade else ("200 OK", "close")
+    ours = "".join(f"{name}: {value}\r\n" for name, value in answers.OURS.items())
+    return f"HTTP/1.1 {first}\r\nContent-Type: {kind}\r\nConnection: {then}\r\n{ours}\r\n".encode()
 
 
 async def relay(client: Stream, program: Stream, detach: DetachKeys | None) -> bool:

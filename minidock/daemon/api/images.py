@@ -12,6 +12,7 @@ from aiohttp import web
 from minidock import messages
 from minidock.daemon import changes, committing, picturing, pulling
 from minidock.daemon.api import answers, parameters, progress
+from minidock.daemon.api.parameters import Asked, filters, flag, identity, needed, platform, text, texts
 from minidock.daemon.engine import Engine
 from minidock.errors import InvalidInput, NotFound
 from minidock.images import Deletion
@@ -19,17 +20,21 @@ from minidock.messages import ContainerConfig, Progress
 from minidock.oci import platform as platforms
 from minidock.oci import reference as references
 from minidock.oci.reference import Reference
-from minidock.registry import credentials
 
 FILTERS = ("reference", "label", "dangling", "before", "since", "until")
 PRUNE_FILTERS = ("dangling", "label", "label!", "until")
 
 
-async def listing(engine: Engine, request: web.Request) -> web.Response:
-    """``GET /images/json?filters=&shared-size=``."""
-    wanted = parameters.filters(request, FILTERS)
-    shared = parameters.boolean(request, "shared-size")
-    lines = await asyncio.to_thread(picturing.summaries, engine, wanted, shared)
+class Listing(Asked):
+    """Which ones, and how much of each."""
+
+    filters = filters(*FILTERS)
+    shared_size = flag("with what each shares with others", name="shared-size")
+
+
+async def listing(engine: Engine, request: web.Request, asked: Listing) -> web.Response:
+    """``GET /images/json``."""
+    lines = await asyncio.to_thread(picturing.summaries, engine, asked.filters, asked.shared_size)
     if parameters.version(request) < (1, 43):  # older clients want to read that there is no name
         for line in lines:
             if not line.repo_tags and not line.repo_digests:
@@ -47,45 +52,70 @@ async def history(engine: Engine, request: web.Request) -> web.Response:
     return answers.document(await asyncio.to_thread(picturing.history, engine, request.match_info["name"]))
 
 
-async def tag(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /images/NAME/tag?repo=&tag=``."""
-    reference = _new_name(request) or references.parse("")
+class NewName(Asked):
+    """As tag, commit and import have it."""
+
+    repo = text("the image's new name, with or without a tag")
+    tag = text("its tag")
+
+    def reference(self) -> Reference | None:
+        """Both; None when there is no ``repo``. Raises InvalidInput."""
+        repo, chosen = self.repo, self.tag
+        return references.parse(f"{repo}:{chosen}" if chosen else repo) if repo else None
+
+
+async def tag(engine: Engine, request: web.Request, asked: NewName) -> web.Response:
+    """``POST /images/NAME/tag``."""
+    reference = asked.reference() or references.parse("")
     image = await asyncio.to_thread(engine.images.tag, request.match_info["name"], reference)
     engine.tell_image("tag", image.id, reference.with_default_tag().familiar)
     return web.Response(status=201)
 
 
-def _new_name(request: web.Request) -> Reference | None:
-    """``repo`` and ``tag``, as tag, commit and import have them."""
-    repo, chosen = request.query.get("repo", ""), request.query.get("tag", "")
-    return references.parse(f"{repo}:{chosen}" if chosen else repo) if repo else None
+class Making(NewName):
+    """What commit and import have beside."""
+
+    changes = texts("instructions as in a Dockerfile, several in a text on lines of their own")
+
+    def instructions(self) -> list[str]:
+        """Several parameters, or (docker-py) one with several lines."""
+        return [line for text in self.changes for line in text.split("\n") if line.strip()]
 
 
-async def commit(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /commit?container=&repo=&tag=&author=&comment=&changes=&pause=``; the body is a configuration."""
-    container = engine.container(request.query.get("container", ""))
+class Commit(Making):
+    """Of what, by whom."""
+
+    container = needed(text("its name, its id, or the beginning of it"))
+    author = text("who made the image")
+    comment = text("a comment for its history")
+    pause = flag("the container stands still meanwhile", default=True)
+
+
+async def commit(engine: Engine, request: web.Request, asked: Commit) -> web.Response:
+    """``POST /commit``; the body is a configuration."""
+    container = engine.container(asked.container)
     body = await request.read()
     wanted = committing.Wanted(
-        name=_new_name(request),
-        author=request.query.get("author", ""),
-        comment=request.query.get("comment", ""),
-        changes=_changes(request),
+        name=asked.reference(),
+        author=asked.author,
+        comment=asked.comment,
+        changes=asked.instructions(),
         config=messages.decode(body, ContainerConfig) if body.strip() not in (b"", b"null") else None,
-        pause=parameters.boolean(request, "pause", default=True),
+        pause=asked.pause,
     )
     image = await committing.commit(engine, container, wanted)
     return answers.document(messages.Committed(id=image.id), status=201)
 
 
-def _changes(request: web.Request) -> list[str]:
-    """Several parameters, or (docker-py) one with several lines."""
-    return [line for text in request.query.getall("changes", []) for line in text.split("\n") if line.strip()]
+class Remove(Asked):
+    """How thoroughly."""
+
+    force = flag("an image with several names too, or one that a container which does not run was made of")
 
 
-async def remove(engine: Engine, request: web.Request) -> web.Response:
-    """``DELETE /images/NAME?force=``: a name of several goes alone; with the last, the image."""
-    force = parameters.boolean(request, "force")
-    removed = await asyncio.to_thread(picturing.remove, engine, request.match_info["name"], force)
+async def remove(engine: Engine, request: web.Request, asked: Remove) -> web.Response:
+    """``DELETE /images/NAME``: a name of several goes alone; with the last, the image."""
+    removed = await asyncio.to_thread(picturing.remove, engine, request.match_info["name"], asked.force)
     _tell_removed(engine, removed)
     return answers.document(picturing.deleted(removed))
 
@@ -97,45 +127,55 @@ def _tell_removed(engine: Engine, lines: Iterable[Deletion]) -> None:
             engine.tell_image("untag" if line.what == "Untagged" else "delete", line.image)
 
 
-async def prune(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /images/prune?filters=``."""
-    wanted = parameters.filters(request, PRUNE_FILTERS)
-    removed, reclaimed = await asyncio.to_thread(picturing.prune, engine, wanted)
+class Prune(Asked):
+    """Which ones."""
+
+    filters = filters(*PRUNE_FILTERS)
+
+
+async def prune(engine: Engine, request: web.Request, asked: Prune) -> web.Response:
+    """``POST /images/prune``."""
+    removed, reclaimed = await asyncio.to_thread(picturing.prune, engine, asked.filters)
     _tell_removed(engine, removed)
     engine.events.publish("image", "prune", "", reclaimed=str(reclaimed))
     lines = picturing.deleted(removed)
     return answers.document(messages.ImagesPruned(images_deleted=lines or None, space_reclaimed=reclaimed))
 
 
-async def create(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``POST /images/create?fromImage=&tag=&platform=&explain=`` pulls;
-    ``?fromSrc=&repo=&tag=&message=&changes=&platform=`` imports an archive: the body, if ``fromSrc`` is ``-``."""
-    if request.query.get("fromImage"):
-        return await _pull(engine, request)
-    if request.query.get("fromSrc"):
-        return await _import(engine, request)
+class Create(Making):
+    """One of the first two is needed."""
+
+    from_image = text("pull this; `tag` is a tag or a digest of it", name="fromImage")
+    source = text("import this archive: an URL, or `-`: the body", name="fromSrc")
+    message = text("a comment for the history of what is imported")
+    platform = platform("pull this one of several; or what is imported is for this one")
+    explain = flag("tell of each request to the registry")
+    identity = identity()
+
+
+async def create(engine: Engine, request: web.Request, asked: Create) -> web.StreamResponse:
+    """``POST /images/create``: pull, with ``fromImage``, or import an archive, with ``fromSrc``."""
+    if asked.from_image:
+        return await _pull(engine, request, asked)
+    if asked.source:
+        return await _import(engine, request, asked)
     raise InvalidInput("either fromImage or fromSrc is needed")
 
 
-async def _pull(engine: Engine, request: web.Request) -> web.StreamResponse:
-    name, chosen = request.query["fromImage"], request.query.get("tag", "")
+async def _pull(engine: Engine, request: web.Request, asked: Create) -> web.StreamResponse:
+    name, chosen = asked.from_image, asked.tag
     if chosen:
         name += f"@{chosen}" if ":" in chosen else f":{chosen}"
     reference = references.parse(name)
-    identity = credentials.from_header(request.headers.get("X-Registry-Auth", ""))
-    asked = request.query.get("platform", "")
-    platform = platforms.parse(asked) if asked else platforms.host()
-    explain = parameters.boolean(request, "explain")
+    identity, platform, explain = asked.identity, asked.platform or platforms.host(), asked.explain
     return await progress.tell(request, lambda tell: pulling.pull(engine, reference, platform, identity, tell, explain))
 
 
-async def _import(engine: Engine, request: web.Request) -> web.StreamResponse:
+async def _import(engine: Engine, request: web.Request, asked: Create) -> web.StreamResponse:
     """``fromSrc``: ``-`` is the request's own body, anything else the URL of an archive."""
-    source, reference = request.query["fromSrc"], _new_name(request)
-    config = changes.apply(_changes(request))
-    comment = request.query.get("message") or f"Imported from {source}"
-    asked = request.query.get("platform", "")
-    platform = platforms.parse(asked) if asked else None
+    source, reference, platform = asked.source, asked.reference(), asked.platform
+    config = changes.apply(asked.instructions())
+    comment = asked.message or f"Imported from {source}"
 
     async def work(tell: pulling.Tell) -> None:
         async with _opened(request, source, tell) as stream:

@@ -10,6 +10,7 @@ from aiohttp import web
 from minidock import units
 from minidock.daemon import inspecting
 from minidock.daemon.api import answers, parameters
+from minidock.daemon.api.parameters import Asked, count, filters, flag
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.daemon.networking import endpoints
@@ -24,14 +25,21 @@ STATES = ("created", "running", "paused", "restarting", "removing", "exited", "d
 HEALTHS = ("none", "starting", "healthy", "unhealthy")
 
 
-async def containers(engine: Engine, request: web.Request) -> web.Response:
-    """``GET /containers/json?all=&limit=&size=&filters=``: the running ones, newest first; with ``all``, a ``limit`` or
-    a filter on the state, the others too."""
-    wanted = parameters.filters(request, FILTERS)
-    limit = parameters.number(request, "limit") or 0
-    with_size = parameters.boolean(request, "size")
+class Containers(Asked):
+    """Which ones, and how much of each."""
+
+    all = flag("those that do not run, too")
+    limit = count("so many of the newest, running or not; 0: no limit")
+    size = flag("with the sizes of their files")
+    filters = filters(*FILTERS)
+
+
+async def containers(engine: Engine, request: web.Request, asked: Containers) -> web.Response:
+    """``GET /containers/json``: the running ones, newest first; with ``all``, a ``limit`` or a filter on the state, the
+    others too."""
+    wanted, limit, with_size = asked.filters, asked.limit, asked.size
     _check(engine, wanted)
-    everything = parameters.boolean(request, "all") or limit > 0 or "status" in wanted
+    everything = asked.all or limit > 0 or "status" in wanted
     found = sorted(engine.containers.values(), key=lambda container: container.record.created_ns, reverse=True)
     found = [
         container
@@ -124,8 +132,13 @@ def _descends(engine: Engine, container: Container, name: str) -> bool:
     return own.id == meant.id or own.diff_ids[: len(meant.diff_ids)] == meant.diff_ids != own.diff_ids
 
 
-async def inspect(engine: Engine, request: web.Request) -> web.Response:
-    """``GET /containers/ID/json?size=``: everything about one container."""
+class Inspect(Asked):
+    """How much of it."""
+
+    size = flag("with the sizes of its files")
+
+
+async def inspect(engine: Engine, request: web.Request, asked: Inspect) -> web.Response:
+    """``GET /containers/ID/json``: everything about one container."""
     container = engine.container(request.match_info["name"])
-    with_size = parameters.boolean(request, "size")
-    return answers.document(await asyncio.to_thread(inspecting.inspect, engine, container, with_size))
+    return answers.document(await asyncio.to_thread(inspecting.inspect, engine, container, asked.size))

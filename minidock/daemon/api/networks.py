@@ -11,6 +11,7 @@ from aiohttp import web
 from minidock import messages
 from minidock.daemon import networking
 from minidock.daemon.api import answers, parameters
+from minidock.daemon.api.parameters import Asked, filters, text
 from minidock.daemon.engine import Engine
 from minidock.errors import InvalidInput, NoSuchNetwork
 from minidock.networks import Network
@@ -19,9 +20,15 @@ from minidock.networks.store import BUILT_IN
 FILTERS = ("dangling", "driver", "id", "label", "name", "scope", "type")
 
 
-async def listing(engine: Engine, request: web.Request) -> web.Response:
-    """``GET /networks?filters=``; ``Containers`` stays empty, as with Docker."""
-    wanted = parameters.filters(request, FILTERS)
+class Listing(Asked):
+    """Which ones."""
+
+    filters = filters(*FILTERS)
+
+
+async def listing(engine: Engine, request: web.Request, asked: Listing) -> web.Response:
+    """``GET /networks``; ``Containers`` stays empty, as with Docker."""
+    wanted = asked.filters
     for value in wanted.get("type", []):
         if value not in ("builtin", "custom"):
             raise InvalidInput(f"invalid filter: 'type'='{value}'")
@@ -60,10 +67,16 @@ async def create(engine: Engine, request: web.Request) -> web.Response:
     return answers.document(messages.NetworkCreated(id=network.id), 201)
 
 
-async def inspect(engine: Engine, request: web.Request) -> web.Response:
-    """``GET /networks/ID?scope=``: there are no services that ``verbose`` would show."""
+class Inspect(Asked):
+    """Where it is looked for."""
+
+    scope = text("there are only local networks here: 404 for any other", "local")
+
+
+async def inspect(engine: Engine, request: web.Request, asked: Inspect) -> web.Response:
+    """``GET /networks/ID``: there are no services that ``verbose`` would show."""
     network = engine.networks.get(request.match_info["name"])
-    if request.query.get("scope", "local") not in ("", "local"):
+    if asked.scope != "local":
         raise NoSuchNetwork(request.match_info["name"])
     return answers.document(await asyncio.to_thread(networking.describe, engine, network))
 
@@ -90,9 +103,15 @@ async def disconnect(engine: Engine, request: web.Request) -> web.Response:
     return web.Response(status=200)
 
 
-async def prune(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /networks/prune?filters=``: ``until``, ``label`` and ``label!``."""
-    wanted = parameters.filters(request, ("until", "label", "label!"))
+class Prune(Asked):
+    """Which ones."""
+
+    filters = filters("until", "label", "label!")
+
+
+async def prune(engine: Engine, request: web.Request, asked: Prune) -> web.Response:
+    """``POST /networks/prune``: those that no container is in."""
+    wanted = asked.filters
     if len(wanted.get("until", [])) > 1:
         raise InvalidInput("more than one until filter specified")
     before = [networking.until(text, time.time_ns()) for text in wanted.get("until", [])]

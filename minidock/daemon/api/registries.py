@@ -7,6 +7,7 @@ from aiohttp import web
 from minidock import messages, units
 from minidock.daemon import pushing
 from minidock.daemon.api import answers, parameters, progress
+from minidock.daemon.api.parameters import Asked, count, filters, identity, json_platform, needed, text
 from minidock.daemon.engine import Engine
 from minidock.daemon.pulling import settings
 from minidock.errors import InvalidInput, Unauthorized
@@ -18,16 +19,24 @@ from minidock.registry.endpoints import HUB
 SEARCH_LIMIT, MOST_RESULTS = 25, 100
 
 
-def _identity(request: web.Request) -> credentials.Credentials:
-    return credentials.from_header(request.headers.get("X-Registry-Auth", ""))
+class Identified(Asked):
+    """By whom."""
+
+    identity = identity()
 
 
-async def push(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``POST /images/NAME/push?tag=``: without a tag, all of the repository."""
-    name, tag = request.match_info["name"], request.query.get("tag", "")
+class Push(Identified):
+    """How much."""
+
+    tag = text("this one; by default all of the repository")
+    platform = json_platform("only the manifest for this one")
+
+
+async def push(engine: Engine, request: web.Request, asked: Push) -> web.StreamResponse:
+    """``POST /images/NAME/push``."""
+    name, tag = request.match_info["name"], asked.tag
     reference = references.parse(f"{name}:{tag}" if tag else name)
-    platform = parameters.platform(request)
-    identity = _identity(request)
+    platform, identity = asked.platform, asked.identity
     return await progress.tell(request, lambda tell: pushing.push_all(engine, reference, platform, identity, tell))
 
 
@@ -50,19 +59,26 @@ def _domain(address: str) -> str:
     return HUB if host in ("", "index.docker.io", HUB) else host
 
 
-async def inspect(engine: Engine, request: web.Request) -> web.Response:
+async def inspect(engine: Engine, request: web.Request, asked: Identified) -> web.Response:
     """``GET /distribution/NAME/json``."""
     reference = references.parse(request.match_info["name"]).with_default_tag()
-    found = await asking.inspect(reference, _identity(request), settings(engine))
+    found = await asking.inspect(reference, asked.identity, settings(engine))
     return answers.document(DistributionInspect(descriptor=found.descriptor, platforms=found.platforms))
 
 
-async def search(engine: Engine, request: web.Request) -> web.Response:
-    """``GET /images/search?term=&limit=&filters=``; a term that begins with a registry's address asks that one."""
-    term = request.query.get("term", "")
-    wanted = parameters.filters(request, ("is-official", "is-automated", "stars"))
+class Search(Identified):
+    """For what."""
+
+    term = needed(text("a part of a name, after a registry's address or without"))
+    limit = count(f"so many results, 1 to {MOST_RESULTS}", SEARCH_LIMIT)
+    filters = filters("is-official", "is-automated", "stars")
+
+
+async def search(engine: Engine, request: web.Request, asked: Search) -> web.Response:
+    """``GET /images/search``; a term that begins with a registry's address asks that one."""
+    term, wanted = asked.term, asked.filters
     _check(wanted)
-    limit = parameters.number(request, "limit") or SEARCH_LIMIT
+    limit = asked.limit
     if not term:
         raise InvalidInput("a term to search for is needed")
     if not 1 <= limit <= MOST_RESULTS:
@@ -70,7 +86,7 @@ async def search(engine: Engine, request: web.Request) -> web.Response:
     first, slash, rest = term.partition("/")
     is_host = slash and ("." in first or ":" in first or first == "localhost")
     domain, text = (first, rest) if is_host else (HUB, term.removeprefix("library/"))
-    found = await asking.search(domain, text, limit, settings(engine), _identity(request))
+    found = await asking.search(domain, text, limit, settings(engine), asked.identity)
     return answers.document([result for result in found if _passes(result, wanted)])
 
 

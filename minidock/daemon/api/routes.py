@@ -34,9 +34,13 @@ from minidock.daemon.api import (
 )
 from minidock.daemon.api.route import (
     ARCHIVE,
+    AS_IT_WAS,
     DONE,
+    FILES,
+    LOOKED,
     NOTHING,
     OUTPUT,
+    PONG,
     TAGGED,
     TAKEN_OVER,
     TEXT,
@@ -61,8 +65,8 @@ def description() -> openapi.Document:
 
 
 ROUTES = (
-    Route("HEAD", "/_ping", system.ping, TEXT),
-    Route("GET", "/_ping", system.ping, TEXT),
+    Route("HEAD", "/_ping", system.ping, PONG),
+    Route("GET", "/_ping", system.ping, PONG),
     Route("GET", "/version", system.version, document(m.Version)),
     Route("GET", "/openapi.json", describe, document(dict[str, Any])),
     Route("GET", "/info", system.info, document(m.Info)),
@@ -76,8 +80,8 @@ ROUTES = (
     Route("GET", "/containers/{name}/top", containers.top, document(m.Top)),
     Route("GET", "/containers/{name}/stats", containers.stats, document(m.Stats), ends_with_client=True),
     Route("GET", "/containers/{name}/explain", containers.explain, TEXT),
-    Route("POST", "/containers/{name}/start", containers.start, NOTHING + TEXT),
-    Route("POST", "/containers/{name}/stop", containers.stop, NOTHING),
+    Route("POST", "/containers/{name}/start", containers.start, NOTHING + AS_IT_WAS + TEXT),
+    Route("POST", "/containers/{name}/stop", containers.stop, NOTHING + AS_IT_WAS),
     Route("POST", "/containers/{name}/restart", containers.restart, NOTHING),
     Route("POST", "/containers/{name}/kill", containers.kill, NOTHING),
     Route("POST", "/containers/{name}/pause", containers.pause, NOTHING),
@@ -87,8 +91,8 @@ ROUTES = (
     Route("POST", "/containers/{name}/resize", containers.resize, DONE),
     Route("POST", "/containers/{name}/wait", containers.wait, document(m.WaitAnswer), ends_with_client=True),
     Route("DELETE", "/containers/{name}", containers.remove, NOTHING),
-    Route("HEAD", "/containers/{name}/archive", copying.look, DONE),
-    Route("GET", "/containers/{name}/archive", copying.send, ARCHIVE),
+    Route("HEAD", "/containers/{name}/archive", copying.look, LOOKED),
+    Route("GET", "/containers/{name}/archive", copying.send, FILES),
     Route("PUT", "/containers/{name}/archive", copying.receive, DONE, answers.TAR),
     Route("GET", "/containers/{name}/export", copying.export, ARCHIVE),
     Route("GET", "/containers/{name}/changes", copying.changes, document(list[m.Change] | None)),

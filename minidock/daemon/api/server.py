@@ -22,7 +22,6 @@ from minidock.daemon.api.connection import Connection, Site
 from minidock.daemon.api.route import Route
 from minidock.daemon.api.routes import ROUTES
 from minidock.daemon.config import Config, parse_host
-from minidock.daemon.description import ENGINE_VERSION
 from minidock.daemon.engine import Engine
 from minidock.errors import BuildStepFailed, InvalidInput, MinidockError, NotModified, RegistryError, Unauthorized
 
@@ -58,15 +57,18 @@ def _add(app: web.Application, method: str, path: str, handler: Handler) -> None
 
 
 def _bound(engine: Engine, route: Route) -> Handler:
+    kind = route.asked
+
     async def handle(request: web.Request) -> web.StreamResponse:
         assert isinstance(request.protocol, Connection)
         if not request.protocol.begin(request, route.ends_with_client):
             return hijack.Finished()
         _check_version(request)
+        answer = route.handler(engine, request, kind(request)) if kind else route.handler(engine, request)
         if route.ends_with_client:
-            return await route.handler(engine, request)
+            return await answer
         # aiohttp cancels a handler whose client is gone. A stream should end then; a change should not stop half-way.
-        return await asyncio.shield(asyncio.ensure_future(route.handler(engine, request)))
+        return await asyncio.shield(asyncio.ensure_future(answer))
 
     return handle
 
@@ -122,10 +124,9 @@ def _error(status: int, message: str) -> web.Response:
 
 
 async def _name_ourselves(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Api-Version"] = messages.API_VERSION
-    response.headers["Docker-Experimental"] = "false"
-    response.headers["Ostype"] = "linux"
-    response.headers["Server"] = f"minidock/{ENGINE_VERSION} (linux)"
+    response.headers.update(answers.OURS)
+    if isinstance(response, web.Response) and not response.body:
+        response.headers.popall("Content-Type", None)  # of nothing: Docker says none, aiohttp makes one up
 
 
 def _in_one_line(record: logging.LogRecord) -> bool:

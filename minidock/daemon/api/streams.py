@@ -15,6 +15,7 @@ from minidock.containers import logread
 from minidock.containers.control import Streams
 from minidock.containers.streams import frame
 from minidock.daemon.api import answers, hijack, parameters
+from minidock.daemon.api.parameters import Asked, flag, moment, text, upgrade
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.errors import Conflict, InvalidInput, MinidockError, NotImplementedYet
@@ -23,20 +24,41 @@ from minidock.errors import Conflict, InvalidInput, MinidockError, NotImplemente
 BATCH = 64 * 1024
 
 
-async def attach(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``POST /containers/ID/attach?stream=&logs=&stdin=&stdout=&stderr=&detachKeys=``."""
+class Watch(Asked):
+    """Which streams, and from when on."""
+
+    stream = flag("what is written from now on")
+    logs = flag("what was written before")
+    stdin = flag("what the client sends is the program's input")
+    stdout = flag("the program's output")
+    stderr = flag("its errors")
+    detach_keys = text("what to type to leave it running", hijack.DEFAULT_DETACH_KEYS, "detachKeys")
+
+    def streams(self) -> Streams:
+        """The three."""
+        return Streams(self.stdin, self.stdout, self.stderr)
+
+
+class Attach(Watch):
+    """Over the connection of the request."""
+
+    upgrade = upgrade()
+
+
+async def attach(engine: Engine, request: web.Request, asked: Attach) -> web.StreamResponse:
+    """``POST /containers/ID/attach``."""
     container = engine.container(request.match_info["name"])
     check_attachable(container)
-    streams = Streams(*(parameters.boolean(request, name) for name in ("stdin", "stdout", "stderr")))
+    streams = asked.streams()
     tty = container.record.config.tty
-    keys = hijack.DetachKeys(request.query.get("detachKeys") or hijack.DEFAULT_DETACH_KEYS)
-    async with hijack.upgraded(request, framed=not tty) as client:
+    keys = hijack.DetachKeys(asked.detach_keys)
+    async with hijack.upgraded(request, asked.upgrade, framed=not tty) as client:
         engine.tell(container, "attach")
-        if parameters.boolean(request, "logs") and container.log is not None:
+        if asked.logs and container.log is not None:
             chosen = logread.Selection(stdout=streams.stdout, stderr=streams.stderr)
             async for data in render(read(container.log, chosen), tty):
                 client[1].write(data)
-        if parameters.boolean(request, "stream"):
+        if asked.stream:
             try:
                 program = await container.attach(streams)
             except MinidockError:
@@ -57,36 +79,48 @@ def check_attachable(container: Container) -> None:
         raise Conflict(f"container {container.id} is restarting, wait until the container is running")
 
 
-async def logs(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``GET /containers/ID/logs?follow=&stdout=&stderr=&tail=&since=&until=&timestamps=&details=``."""
+class Logs(Asked):
+    """Which entries, and how they look."""
+
+    follow = flag("go on with what is written from now on, until the container ends")
+    stdout = flag("what was written to stdout; one of the two is needed")
+    stderr = flag("what was written to stderr")
+    tail = text("so many of the last entries; what is no number: all", "all")
+    since = moment("none before")
+    until = moment("none after")
+    timestamps = flag("each with its time")
+    details = flag("each with the labels and variables that --log-opt named")
+
+    def selection(self) -> logread.Selection:
+        """The entries."""
+        tail = self.tail
+        return logread.Selection(
+            stdout=self.stdout,
+            stderr=self.stderr,
+            tail=int(tail) if units.is_number(tail) else None,
+            since_ns=self.since or 0,
+            until_ns=self.until,
+        )
+
+
+async def logs(engine: Engine, request: web.Request, asked: Logs) -> web.StreamResponse:
+    """``GET /containers/ID/logs``."""
     container = engine.container(request.match_info["name"])
     log = container.log
     if log is None:
         raise NotImplementedYet("configured logging driver does not support reading")
-    chosen = _selection(request)
+    chosen = asked.selection()
     if not chosen.stdout and not chosen.stderr:
         raise InvalidInput("Bad parameters: you must choose at least one stream")
     tty = container.record.config.tty
-    follow = parameters.boolean(request, "follow") and container.record.running
+    follow = asked.follow and container.record.running
     entries = logread.follow(log, chosen, container.next_exit) if follow else read(log, chosen)
     framed = not tty and parameters.version(request) >= (1, 42)
     response = await answers.begin(request, hijack.FRAMED if framed else hijack.RAW)
-    timestamps, details = parameters.boolean(request, "timestamps"), parameters.boolean(request, "details")
-    async for data in render(entries, tty, timestamps, details):
+    async for data in render(entries, tty, asked.timestamps, asked.details):
         await response.write(data)
     await response.write_eof()
     return response
-
-
-def _selection(request: web.Request) -> logread.Selection:
-    tail = request.query.get("tail", "all")
-    return logread.Selection(
-        stdout=parameters.boolean(request, "stdout"),
-        stderr=parameters.boolean(request, "stderr"),
-        tail=int(tail) if units.is_number(tail) else None,
-        since_ns=parameters.moment(request, "since") or 0,
-        until_ns=parameters.moment(request, "until"),
-    )
 
 
 async def read(log: Path, chosen: logread.Selection) -> AsyncIterator[logread.Entry]:

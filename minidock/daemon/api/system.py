@@ -9,6 +9,7 @@ from aiohttp import web
 from minidock import messages
 from minidock.daemon import description, rooms
 from minidock.daemon.api import answers, parameters
+from minidock.daemon.api.parameters import Asked, filters, moment, texts
 from minidock.daemon.engine import Engine
 from minidock.daemon.events import FILTERS, matches
 from minidock.errors import InvalidInput
@@ -31,18 +32,31 @@ async def info(engine: Engine, request: web.Request) -> web.Response:
     return answers.document(await asyncio.to_thread(description.info, engine, len(asyncio.all_tasks())))
 
 
-async def disk_usage(engine: Engine, request: web.Request) -> web.Response:
-    """``GET /system/df?type=``, which may be said several times."""
-    return answers.document(await asyncio.to_thread(rooms.usage, engine, request.query.getall("type", [])))
+class DiskUsage(Asked):
+    """Of what."""
+
+    type = texts(f"only of these: {', '.join(rooms.KINDS)}")
 
 
-async def events(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``GET /events?since=&until=&filters=``: one JSON document a line."""
-    wanted = parameters.filters(request, FILTERS)
-    since, until = parameters.moment(request, "since"), parameters.moment(request, "until")
+async def disk_usage(engine: Engine, request: web.Request, asked: DiskUsage) -> web.Response:
+    """``GET /system/df``."""
+    return answers.document(await asyncio.to_thread(rooms.usage, engine, asked.type))
+
+
+class Events(Asked):
+    """Which ones."""
+
+    since = moment("those from then on, which are remembered")
+    until = moment("the stream ends then")
+    filters = filters(*FILTERS)
+
+
+async def events(engine: Engine, request: web.Request, asked: Events) -> web.StreamResponse:
+    """``GET /events``: one JSON document a line."""
+    wanted, since, until = asked.filters, asked.since, asked.until
     if since is not None and until is not None and since > until:
-        times = request.query
-        raise InvalidInput(f"`since` time ({times['since']}) cannot be after `until` time ({times['until']})")
+        times = [asked.said(name)[0] for name in ("since", "until")]
+        raise InvalidInput(f"`since` time ({times[0]}) cannot be after `until` time ({times[1]})")
 
     def is_wanted(event: Event) -> bool:
         labels = wanted.get("label", [])

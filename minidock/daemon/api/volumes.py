@@ -9,6 +9,7 @@ from aiohttp import web
 from minidock import messages
 from minidock.daemon import pruning, volume_use, volumes
 from minidock.daemon.api import answers, parameters
+from minidock.daemon.api.parameters import Asked, filters, flag
 from minidock.daemon.engine import Engine
 from minidock.daemon.volumes import Volume
 from minidock.errors import InvalidInput
@@ -16,9 +17,15 @@ from minidock.errors import InvalidInput
 FILTERS = ("dangling", "driver", "label", "name")
 
 
-async def listing(engine: Engine, request: web.Request) -> web.Response:
-    """``GET /volumes?filters=``."""
-    wanted = parameters.filters(request, FILTERS)
+class Listing(Asked):
+    """Which ones."""
+
+    filters = filters(*FILTERS)
+
+
+async def listing(engine: Engine, request: web.Request, asked: Listing) -> web.Response:
+    """``GET /volumes``."""
+    wanted = asked.filters
     found = [volume.describe() for volume in engine.volumes.all() if _matches(engine, volume, wanted)]
     return answers.document(messages.VolumeList(volumes=found))
 
@@ -52,15 +59,27 @@ async def inspect(engine: Engine, request: web.Request) -> web.Response:
     return answers.document(engine.volumes.get(request.match_info["name"]).describe())
 
 
-async def remove(engine: Engine, request: web.Request) -> web.Response:
-    """``DELETE /volumes/NAME?force=``."""
-    await volume_use.remove(engine, request.match_info["name"], parameters.boolean(request, "force"))
+class Remove(Asked):
+    """Whether there is one or not."""
+
+    force = flag("no error when there is no such volume")
+
+
+async def remove(engine: Engine, request: web.Request, asked: Remove) -> web.Response:
+    """``DELETE /volumes/NAME``."""
+    await volume_use.remove(engine, request.match_info["name"], asked.force)
     return answers.nothing()
 
 
-async def prune(engine: Engine, request: web.Request) -> web.Response:
-    """``POST /volumes/prune?filters=``: those that nobody uses and nobody named; with ``all``, the named ones too."""
-    wanted = parameters.filters(request, ("all", "label", "label!"))
+class Prune(Asked):
+    """Which ones."""
+
+    filters = filters("all", "label", "label!")
+
+
+async def prune(engine: Engine, request: web.Request, asked: Prune) -> web.Response:
+    """``POST /volumes/prune``: those that nobody uses and nobody named; with ``all``, the named ones too."""
+    wanted = asked.filters
     if parameters.version(request) < (1, 42):
         wanted.setdefault("all", ["true"])
     return answers.document(await pruning.volumes(engine, wanted))

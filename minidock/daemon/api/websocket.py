@@ -11,28 +11,26 @@ import asyncio
 from aiohttp import WSMsgType, web
 
 from minidock.containers import logread
-from minidock.containers.control import Streams
 from minidock.containers.streams import Unframer
-from minidock.daemon.api import hijack, parameters, streams
+from minidock.daemon.api import hijack, streams
 from minidock.daemon.container import Stream
 from minidock.daemon.engine import Engine
 from minidock.errors import MinidockError
 
 
-async def attach(engine: Engine, request: web.Request) -> web.StreamResponse:
-    """``GET /containers/ID/attach/ws?stream=&logs=&stdin=&stdout=&stderr=&detachKeys=``."""
+async def attach(engine: Engine, request: web.Request, asked: streams.Watch) -> web.StreamResponse:
+    """``GET /containers/ID/attach/ws``."""
     container = engine.container(request.match_info["name"])
     streams.check_attachable(container)
-    wanted = Streams(*(parameters.boolean(request, name) for name in ("stdin", "stdout", "stderr")))
-    keys = hijack.DetachKeys(request.query.get("detachKeys") or hijack.DEFAULT_DETACH_KEYS)
+    wanted, keys = asked.streams(), hijack.DetachKeys(asked.detach_keys)
     client = web.WebSocketResponse()
     await client.prepare(request)
     engine.tell(container, "attach")
-    if parameters.boolean(request, "logs") and container.log is not None:
+    if asked.logs and container.log is not None:
         chosen = logread.Selection(stdout=wanted.stdout, stderr=wanted.stderr)
         async for data in streams.render(streams.read(container.log, chosen), tty=True):
             await client.send_bytes(data)
-    if parameters.boolean(request, "stream"):
+    if asked.stream:
         try:
             program = await container.attach(wanted)
         except MinidockError:
