@@ -96,7 +96,7 @@ def test_an_answer_that_is_not_as_described_is_noticed() -> None:
 
 @pytest.mark.root
 def test_what_docker_s_own_client_was_answered_has_been_looked_at(daemon: Daemon) -> None:
-    """Documents, streams of them and errors, whoever asked."""
+    """Documents, streams of them, errors and what has no document, whoever asked."""
     daemon.ok("run", "--rm", "--network", "none", "tiny", "true")
     daemon.docker("inspect", "nothing")
     daemon.contract.check()
@@ -106,6 +106,8 @@ def test_what_docker_s_own_client_was_answered_has_been_looked_at(daemon: Daemon
         ("POST", "/containers/{name}/wait", 200),
         ("GET", "/containers/{name}/json", 404),
         ("POST", "/images/create", 200),
+        ("HEAD", "/_ping", 200),
+        ("POST", "/containers/{name}/attach", 101),
     } <= seen
 
 
