@@ -3,6 +3,7 @@
 The rule of trust stands here and nowhere else. Whatever we speak to (a registry, its token server, a place that it
 redirects to) is spoken to over https, with a certificate that checks out. Only this machine itself (loopback) and what
 the user listed as insecure may do with less: an unchecked certificate or, when there is no TLS at all, plain http.
+Loopback too is held to the full rule at a port for which the user has put certificates.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from yarl import URL
 
 from minidock.errors import InvalidInput
 from minidock.oci import reference as references
+from minidock.registry.certificates import directory_of
 from minidock.registry.settings import Settings
 
 #: image names say docker.io, but the registry lives elsewhere
@@ -52,8 +54,10 @@ def is_acceptable(url: URL, settings: Settings) -> bool:
 
 def is_insecure(url: URL, settings: Settings) -> bool:
     """Whether plain http, or a certificate that nobody vouches for, is acceptable for this host."""
-    if is_loopback(url) or {url.host, f"{url.host}:{url.port}"} & settings.insecure:
+    if {url.host, f"{url.host}:{url.port}"} & settings.insecure:
         return True
+    if is_loopback(url):
+        return directory_of(url, settings.certificates) is None
     try:
         address = ipaddress.ip_address(url.host or "")
     except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
 
 from minidock.errors import InvalidInput
 
@@ -17,6 +18,8 @@ class Settings:
     #: registries (``host``, ``host:port`` or a network such as ``10.0.0.0/8``) that may use plain http or a
     #: certificate that nobody vouches for; loopback always may
     insecure: frozenset[str] = frozenset()
+    #: a directory for each registry that has certificates of its own: see :mod:`minidock.registry.certificates`
+    certificates: Path = Path("/etc/minidock/certs.d")
     #: hosts (``auth.example.com`` or ``host:port``) that may be shown the password of a registry elsewhere
     trusted_realms: frozenset[str] = frozenset()
     #: blobs of one image that are downloaded at a time, as Docker's option of this name

@@ -12,12 +12,14 @@ import os
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 
 import aiohttp
 from yarl import URL
 
 from minidock.errors import RegistryError, RegistryUnreachable
+from minidock.registry.certificates import context_of, directory_of
 from minidock.registry.endpoints import is_acceptable, is_insecure, is_loopback
 from minidock.registry.retry import Unavailable
 from minidock.registry.settings import Settings
@@ -42,6 +44,7 @@ class Transport:
     def __init__(self, settings: Settings, told: Callable[[str], None] | None = None) -> None:
         self.settings = settings
         self._told = told
+        self._contexts: dict[Path, ssl.SSLContext] = {}
         self._session = aiohttp.ClientSession(
             # A digest is of the bytes as stored: nobody may compress them for the journey.
             headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
@@ -102,6 +105,17 @@ class Transport:
         downgrade = here.scheme == "https" and there.scheme == "http"
         return is_acceptable(there, self.settings) and not downgrade
 
+    def _tls(self, url: URL) -> ssl.SSLContext | bool:
+        """How to speak TLS there: with certificates for this host, as everywhere (True), or unchecked (False)."""
+        if is_insecure(url, self.settings):
+            return False
+        directory = directory_of(url, self.settings.certificates)
+        if directory is None:
+            return True
+        if directory not in self._contexts:
+            self._contexts[directory] = context_of(directory)
+        return self._contexts[directory]
+
     async def _once(
         self, method: str, url: URL, headers: Mapping[str, str], data: Mapping[str, str] | Sent | None
     ) -> aiohttp.ClientResponse:
@@ -112,7 +126,7 @@ class Transport:
                 headers=headers,
                 data=data,
                 allow_redirects=False,
-                ssl=not is_insecure(url, self.settings),
+                ssl=self._tls(url),
                 proxy=_proxy(url),
             )
         except aiohttp.ServerDisconnectedError as error:

@@ -414,6 +414,7 @@ def test_who_asked_for_a_blob_may_rely_on_it(tmp_path: Path) -> None:
     [
         (["--listen", "here"], "'here' is not ADDRESS:PORT"),
         (["--tls-cert", "x"], "go together"),
+        (["--tls-client-ca", "x"], "needs them"),
         (["--htpasswd", "/nowhere"], "No such file"),
         (["--token-realm", "https://x"], "needs --token-issuer"),
         (["--proxy", "ftp://x"], "--proxy ftp://x"),

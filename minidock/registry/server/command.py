@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--listen", default="127.0.0.1:5000", metavar="ADDRESS:PORT", help="where (127.0.0.1:5000; port 0: any)")
     add("--tls-cert", type=Path, metavar="FILE", help="serve https, with this certificate (PEM)")
     add("--tls-key", type=Path, metavar="FILE", help="and its key")
+    add("--tls-client-ca", type=Path, metavar="FILE", help="who may come in: those with a certificate that it signed")
     add("--htpasswd", type=Path, metavar="FILE", help="who may come in: names and bcrypt hashes, as from htpasswd -B")
     add("--token-realm", metavar="URL", help="who may come in: those with a token from this server")
     add("--token-service", default="minidock-registry", metavar="NAME", help="our name to the token server")
@@ -106,7 +107,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     address, port = _address(arguments.listen)
     tls = _tls(arguments)
     access, proxied = _access(arguments), _proxied(arguments.proxy)
-    if not ipaddress.ip_address(address).is_loopback and (tls is None or isinstance(access, Anybody)):
+    has_users = not isinstance(access, Anybody) or arguments.tls_client_ca is not None
+    if not ipaddress.ip_address(address).is_loopback and (tls is None or not has_users):
         print(
             "minidock-registry: warning: others can reach this address, and it has no TLS or no users", file=sys.stderr
         )
@@ -151,12 +153,15 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def _tls(arguments: argparse.Namespace) -> ssl.SSLContext | None:
-    if arguments.tls_cert is None and arguments.tls_key is None:
+    if arguments.tls_cert is None and arguments.tls_key is None and arguments.tls_client_ca is None:
         return None
     if arguments.tls_cert is None or arguments.tls_key is None:
-        raise InvalidInput("--tls-cert and --tls-key go together")
+        raise InvalidInput("--tls-cert and --tls-key go together, and --tls-client-ca needs them")
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(arguments.tls_cert, arguments.tls_key)
+    if arguments.tls_client_ca is not None:
+        context.load_verify_locations(arguments.tls_client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
     return context
 
 
