@@ -11,7 +11,7 @@ A row keeps its layer (``images.holds``). When a layer is lost all the same, the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,11 @@ class Record:
     layer: Layer | None
     size: int
 
+    @property
+    def room(self) -> int:
+        """How many bytes the layer takes on the disk: its files, and the blob that is pushed and saved."""
+        return self.size + self.layer.descriptor.size if self.layer else 0
+
 
 class Cache:
     """The table. Several threads may use it."""
@@ -80,19 +85,16 @@ class Cache:
         """Every step, the one that was used last first."""
         return [_record(dict(row)) for row in self._database.query("select * from build_cache order by used desc")]
 
-    def prune(self, goes: Callable[[Record], bool]) -> tuple[list[str], int]:
-        """Forget the steps for which ``goes`` says so: their keys, and how many bytes their layers had."""
-        gone = [record for record in self.all() if goes(record)]
+    def forget(self, records: Sequence[Record]) -> int:
+        """These steps are made anew the next time. How many bytes that freed: others may have their layers too."""
         with self._database.transaction() as transaction:
-            for record in gone:
+            for record in records:
                 transaction.execute("delete from build_cache where key = ?", (record.key,))
-        for record in gone:
+        for record in records:
             self._images.holds.release(_holder(record.key))
-        layers = [record.layer for record in gone if record.layer]
-        self._images.let_go(layers)
-        lost = {layer.diff_id for layer in layers if not self._images.layers.has(layer.diff_id)}
-        sizes = {record.layer.diff_id: record.size for record in gone if record.layer}
-        return [record.key for record in gone], sum(sizes[diff_id] for diff_id in lost)
+        self._images.let_go([record.layer for record in records if record.layer])
+        rooms = {record.layer.diff_id: record.room for record in records if record.layer}
+        return sum(room for diff_id, room in rooms.items() if not self._images.layers.has(diff_id))
 
 
 def _holder(key: str) -> str:

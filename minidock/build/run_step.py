@@ -6,6 +6,7 @@ import os
 import posixpath
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,8 +93,12 @@ class RunStep:
             bound = [self._script_file()] if self._script else []
             # In one order for all: two steps that lock the same caches must not wait for each other.
             pairs = sorted(zip(self._mounts, origins, strict=True), key=lambda pair: pair[0].identity)
+            taken: dict[str, Path] = {}
             for mount, origin in pairs:
-                found, variables = await self._bind(mount, origin, stack)
+                if mount.kind == "cache":
+                    bound.append(await self._cache(mount, origin, stack, taken))
+                    continue
+                found, variables = await in_thread(self._bind, mount, origin)
                 bound, hidden = [*bound, *found], [*hidden, *variables]
             network = build.request.network if self._network == "default" else self._network
             program = Program(self._words, env, hidden, network, bound)
@@ -124,26 +129,31 @@ class RunStep:
                     found.append(content_digest(_item(tree, mount)))
         return found
 
-    async def _bind(
-        self, mount: RunMount, origin: Image | None, stack: AsyncExitStack
-    ) -> tuple[list[Bound], list[str]]:
-        """What the container gets for one mount, and variables."""
+    async def _cache(
+        self, mount: RunMount, origin: Image | None, stack: AsyncExitStack, taken: dict[str, Path]
+    ) -> Bound:
+        """A directory that lasts. ``taken``: those that the step has, by what they are: two mounts of one share it."""
+        what = f"{mount.identity} {origin.id if origin else ''}"
+        if what not in taken:
+            directories = self._stage.build.workshop.directories
+            sharing = mount.options.get("sharing", "shared")
+            taken[what] = await stack.enter_async_context(directories.taken(what, sharing))
+            await in_thread(directories.fill, taken[what], partial(self._begin_cache, mount, origin))
+        return Bound(mount.target, taken[what], read_only=mount.flag("ro"))
+
+    def _bind(self, mount: RunMount, origin: Image | None) -> tuple[list[Bound], list[str]]:
+        """What the container gets for a mount of another kind, and variables. Blocks."""
         build = self._stage.build
         if mount.kind == "tmpfs":
             return [Bound(mount.target, None, size=mounts.size_of(mount))], []
         if mount.kind == "secret":
             return self._secret(mount)
-        if mount.kind == "cache":
-            path, is_new = await stack.enter_async_context(build.workshop.cache_directory(mount))
-            if is_new:
-                await in_thread(self._begin_cache, mount, origin, path)
-            return [Bound(mount.target, path, read_only=mount.flag("ro"))], []
         if origin is None and not mount.flag("rw"):
             return [Bound(mount.target, _item(build.context, mount).path, read_only=True)], []
         # What is written is lost, and a stage's files are nowhere in one piece: a copy serves both.
         copy = self._new(mount.target)
         copy.mkdir()
-        item = await in_thread(self._copy, mount, origin, copy)
+        item = self._copy(mount, origin, copy)
         path = copy if item.is_directory else copy / posixpath.basename(item.name)
         return [Bound(mount.target, path, read_only=not mount.flag("rw"))], []
 

@@ -6,21 +6,18 @@ This floor knows images, but neither containers' records nor networks: whoever h
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import hashlib
-import os
 import tempfile
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from minidock.build.cache import Cache
-from minidock.build.mounts import Bound, RunMount
+from minidock.build.cache_directories import CacheDirectories
+from minidock.build.mounts import Bound
 from minidock.build.sources import Source
-from minidock.content.disk import remove_tree
+from minidock.content.disk import remove_directory
 from minidock.images import Image, Images, Layer
 from minidock.messages import BuildEvent
 from minidock.oci.platform import Platform
@@ -86,17 +83,16 @@ class Workshop:
         self.images = images
         self.cache = cache
         self._builds = directory / "builds"
-        self._kept = directory / "build-cache"
+        self.directories = CacheDirectories(directory / "build-cache")
         self._memory = memory / "builds"
-        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._in_use: defaultdict[str, int] = defaultdict(int)
 
     def sweep(self) -> None:
         """At the daemon's start: remove what builds left that were killed."""
+        self.directories.sweep()
         for directory in (self._builds, self._memory):
             for bundle in directory.glob("*/*"):
                 self.images.snapshots.remove(bundle.name, bundle)
-            _remove(directory)
+            remove_directory(directory)
 
     @contextmanager
     def place(self) -> Iterator[tuple[Path, Path]]:
@@ -108,8 +104,8 @@ class Workshop:
         try:
             yield work, memory
         finally:
-            _remove(memory)
-            _remove(work)
+            remove_directory(memory)
+            remove_directory(work)
 
     @contextmanager
     def snapshot(self, image: Image, work: Path) -> Iterator[Path]:
@@ -120,7 +116,7 @@ class Workshop:
             yield bundle
         finally:
             self.images.snapshots.remove(bundle.name, bundle)
-            _remove(bundle)
+            remove_directory(bundle)
 
     @contextmanager
     def source(self, image: Image, work: Path) -> Iterator[Source]:
@@ -134,46 +130,6 @@ class Workshop:
             with self.images.snapshots.mounted(bundle) as root:
                 change(root)
             return self.images.layer_from(bundle / "upper", take=True, newest=newest)
-
-    @asynccontextmanager
-    async def cache_directory(self, mount: RunMount) -> AsyncIterator[tuple[Path, bool]]:
-        """The directory of a ``type=cache`` mount for as long as the block lasts, and whether it is new."""
-        name = hashlib.sha256(mount.identity.encode()).hexdigest()[:32]
-        sharing = mount.options.get("sharing", "shared")
-        if sharing == "private":
-            name = next(free for n in range(10_000) if not self._in_use[free := f"{name}-{n}"])
-        if sharing == "locked":
-            await self._locks[name].acquire()
-        self._in_use[name] += 1
-        path = self._kept / name
-        is_new = not path.exists()
-        try:
-            path.mkdir(mode=0o755, parents=True, exist_ok=True)
-            yield path, is_new
-        finally:
-            self._in_use[name] -= 1
-            if sharing == "locked":
-                self._locks[name].release()
-
-    def prune_directories(self) -> tuple[list[str], int]:
-        """Remove the ``type=cache`` directories that no build uses: their names, and how many bytes they had."""
-        gone, size = [], 0
-        for path in self._kept.glob("*"):
-            if not self._in_use[path.name]:
-                size += sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
-                _remove(path)
-                gone.append(path.name)
-        return gone, size
-
-
-def _remove(path: Path) -> None:
-    """Remove a directory, however deep; no error if it is not there. (shutil's own recurses.)"""
-    with contextlib.suppress(FileNotFoundError):
-        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            remove_tree(path.name, parent, parent)
-        finally:
-            os.close(parent)
 
 
 async def in_thread(

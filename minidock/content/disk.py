@@ -96,6 +96,16 @@ def _move_to(trash: int, name: str, directory: int) -> str:
     return moved
 
 
+def remove_directory(path: Path) -> None:
+    """Remove a directory, however deep; no error if it is not there. (shutil's own recurses.)"""
+    with suppress(FileNotFoundError):
+        parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            remove_tree(path.name, parent, parent)
+        finally:
+            os.close(parent)
+
+
 def remove_leftovers(path: Path) -> None:
     """Remove what killed processes left half made in a directory: all names that begin with ``.tmp-`` or ``.rm-``."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

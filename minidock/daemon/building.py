@@ -17,9 +17,8 @@ from typing import BinaryIO
 
 import msgspec
 
-from minidock import git, units
+from minidock import git
 from minidock.build.builder import Build
-from minidock.build.cache import Record
 from minidock.build.context import unpack
 from minidock.build.copying import is_archive
 from minidock.build.fetching import clone, fetch, is_url
@@ -35,7 +34,6 @@ from minidock.images import Image
 from minidock.images.compression import CHUNK
 from minidock.messages import (
     BuildEvent,
-    BuildPruned,
     ContainerCreate,
     HostConfig,
     LogConfig,
@@ -51,8 +49,6 @@ from minidock.registry.credentials import ANONYMOUS, Credentials
 SECRETS_LAST = 600.0
 """Seconds."""
 MOST_SECRETS = 100
-
-Filters = dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -112,6 +108,7 @@ async def build(
             raise InvalidInput("directories are nested too deeply to be built of") from None
         finally:
             await in_thread(stack.close)
+            engine.collector.soon()
     for name in asked.request.names:
         engine.tell_image("tag", image.id, name.with_default_tag().familiar)
     return image
@@ -223,26 +220,3 @@ def _mount(bound: Bound) -> Mount:
     if bound.source is None:
         return Mount(type="tmpfs", target=bound.target, tmpfs_options=TmpfsOptions(size_bytes=bound.size))
     return Mount(type="bind", source=str(bound.source), target=bound.target, read_only=bound.read_only)
-
-
-def prune(engine: Engine, everything: bool, wanted: Filters, keep: int, now: int) -> BuildPruned:
-    """Forget cached steps, the ones that were not used for longest first, until ``keep`` bytes are left. Blocks.
-
-    Without ``everything`` those stay whose layer is part of an image: to forget them frees nothing.
-    """
-    cache, left = engine.workshop.cache, 0
-    before = [now - units.parse_duration(text) for text in [*wanted.get("until", []), *wanted.get("unused-for", [])]]
-    used = {diff_id for image in engine.images.all() for diff_id in image.diff_ids}
-
-    def goes(record: Record) -> bool:
-        nonlocal left
-        left += record.size
-        is_shared = record.layer is not None and record.layer.diff_id in used
-        is_old = all(record.used < moment for moment in before)
-        return is_old and (everything or not is_shared) and (not keep or left > keep)
-
-    keys, size = cache.prune(goes)
-    if not before:
-        names, more = engine.workshop.prune_directories()
-        keys, size = [*keys, *names], size + more
-    return BuildPruned(caches_deleted=keys, space_reclaimed=size)

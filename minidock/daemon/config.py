@@ -9,11 +9,13 @@ from __future__ import annotations
 import argparse
 import ipaddress
 import json
+import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
+from minidock import units
 from minidock.errors import InvalidInput
 from minidock.messages import DEFAULT_HOST
 from minidock.networks.addresses import parse_subnet6
@@ -52,6 +54,18 @@ class Config:
     log_opts: dict[str, Any] = field(default_factory=dict)
     runtimes: dict[str, Any] = field(default_factory=dict)
     """Other OCI runtimes by name: ``{"crun": {"path": "/usr/bin/crun"}}``; only in the file."""
+    builder: dict[str, Any] = field(default_factory=dict)
+    """``{"gc": {"enabled": true, "defaultKeepStorage": "20GB"}}``, as dockerd has it; only in the file."""
+
+    def build_cache_limit(self) -> int | None:
+        """How many bytes builds may keep; without a wish a tenth of the disk, None: as many as they like."""
+        wish = self.builder.get("gc", {})
+        if not wish.get("enabled", True):
+            return None
+        if wish.get("defaultKeepStorage"):
+            return units.parse_size(wish["defaultKeepStorage"])
+        disk = os.statvfs(self.data_root)
+        return disk.f_blocks * disk.f_frsize // 10
 
     @property
     def cgroup_driver(self) -> str:
@@ -174,6 +188,7 @@ def _check(config: Config) -> None:
     for name, runtime in config.runtimes.items():
         if not isinstance(runtime, dict) or not isinstance(runtime.get("path"), str) or not runtime["path"]:
             raise InvalidInput(f'runtimes: {name} needs a path, as in {{"{name}": {{"path": "/usr/bin/{name}"}}}}')
+    _check_builder(config.builder)
     if config.log_level not in LOG_LEVELS:
         raise InvalidInput(f"log-level {config.log_level!r} is none of {', '.join(LOG_LEVELS)}")
     for option in config.exec_opts:
@@ -188,6 +203,14 @@ def _check(config: Config) -> None:
         if not config.ipv6:
             raise InvalidInput("--fixed-cidr-v6 needs --ipv6")
         parse_subnet6(config.fixed_cidr_v6)
+
+
+def _check_builder(builder: dict[str, Any]) -> None:
+    known = {"enabled": bool, "defaultKeepStorage": str}
+    wish = builder.get("gc", {})
+    if set(builder) - {"gc"} or not isinstance(wish, dict) or any(type(wish[x]) is not known.get(x) for x in wish):
+        raise InvalidInput('builder is {"gc": {"enabled": true, "defaultKeepStorage": "20GB"}}: nothing else is known')
+    units.parse_size(wish.get("defaultKeepStorage") or "0")
 
 
 def check_host(config: Config, host: str) -> None:

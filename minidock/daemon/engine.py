@@ -15,6 +15,7 @@ from minidock.build.cache import Cache
 from minidock.build.workshop import Workshop
 from minidock.containers.control import Launcher
 from minidock.daemon import log_drivers
+from minidock.daemon.build_cache import Collector
 from minidock.daemon.config import Config
 from minidock.daemon.container import Container
 from minidock.daemon.events import Events
@@ -50,6 +51,7 @@ class Engine:
             (config.fixed_cidr_v6 or "auto") if config.ipv6 else "",
         )
         self.workshop = Workshop(self.images, Cache(self.database, self.images), config.data_root, config.exec_root)
+        self.collector = Collector(self)
         self.events = Events()
         self.volumes = Volumes(config.data_root / "volumes", self.database)
         self.holders = Holders()

@@ -160,6 +160,7 @@ async def _stop(engine: Engine, runner: web.AppRunner) -> None:
     if not engine.config.live_restore or await asyncio.to_thread(supervisor.machine_is_stopping):
         await asyncio.gather(*(_end(engine, container) for container in list(engine.containers.values())))
     await runner.cleanup()
+    await engine.collector.end()
 
 
 async def _end(engine: Engine, container: Container) -> None:

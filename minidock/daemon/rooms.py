@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from minidock import messages, units
+from minidock import messages
 from minidock.content.disk import tree_size
-from minidock.daemon import inspecting, picturing, volume_use
+from minidock.daemon import build_cache, inspecting, picturing, volume_use
 from minidock.daemon.engine import Engine
 from minidock.errors import InvalidInput, NotFound
 
@@ -31,7 +31,9 @@ def usage(engine: Engine, kinds: Sequence[str]) -> messages.DiskUsage:
         elif kind == "volume":
             found.volumes = _volumes(engine)
         else:
-            found.build_cache = _build_cache(engine)
+            kept = build_cache.all_kept(engine)
+            found.build_cache = [item.describe() for item in reversed(kept)]
+            found.builder_size = sum(item.own for item in kept)
     return found
 
 
@@ -59,20 +61,3 @@ def _volumes(engine: Engine) -> list[messages.Volume]:
             continue
         found.append(msgspec.structs.replace(volume.describe(), usage_data=room))
     return found
-
-
-def _build_cache(engine: Engine) -> list[messages.BuildCache]:
-    images = {diff_id for image in engine.images.all() for diff_id in image.diff_ids}
-    return [
-        messages.BuildCache(
-            id=record.key,
-            parents=[record.parent] if record.parent else None,
-            description=record.told,
-            shared=record.layer is not None and record.layer.diff_id in images,
-            size=record.size,
-            created_at=record.created,
-            last_used_at=units.format_rfc3339(record.used),
-            usage_count=record.hits,
-        )
-        for record in engine.workshop.cache.all()
-    ]

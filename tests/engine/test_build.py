@@ -472,7 +472,7 @@ def test_prune_frees_what_no_image_needs(builder: Builder) -> None:
     builder.daemon.ok("rmi", "big")
     assert {path.name for path in layers.iterdir()} > before
     pruned = builder.daemon.json("POST", "/build/prune")
-    assert len(pruned["CachesDeleted"]) == 1 and pruned["SpaceReclaimed"] == 100000
+    assert len(pruned["CachesDeleted"]) == 1 and 100000 < pruned["SpaceReclaimed"] < 101000  # and the blob
     assert {path.name for path in layers.iterdir()} == before
     assert builder.build(text).cached == 0
 

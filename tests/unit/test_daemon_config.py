@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,9 @@ def test_both_is_a_conflict(tmp_path: Path) -> None:
         ({"ipv6": True, "fixed-cidr-v6": "fd12::1/64"}, "invalid IPv6 subnet: fd12::1/64 has host bits set"),
         ({"ipv6": True, "fixed-cidr-v6": "fd12::/128"}, "fd12::/128 has no room for a gateway and a container"),
         ({"hosts": ["tcp://0.0.0.0:2375"]}, "would give root on this machine"),
+        ({"builder": {"gc": {"defaultKeepStorage": "much"}}}, "invalid size: 'much'"),
+        ({"builder": {"gc": {"enabled": "yes"}}}, "nothing else is known"),
+        ({"builder": {"gc": {"policy": []}}}, "nothing else is known"),
         ([], "not a JSON object"),
     ],
 )
@@ -66,6 +70,18 @@ def test_a_mistake_in_the_file_is_one_line(tmp_path: Path, document: object, tex
     with pytest.raises(InvalidInput, match=text) as caught:
         load(["--config-file", write(tmp_path, document)])
     assert "\n" not in str(caught.value)
+
+
+def test_how_much_builds_may_keep(tmp_path: Path) -> None:
+    """A tenth of the disk, what the file says in units of 1024, or anything."""
+
+    def limit(**wish: object) -> int | None:
+        file = write(tmp_path, {"builder": {"gc": wish}})
+        return load(["--config-file", file, "--data-root", str(tmp_path)]).build_cache_limit()
+
+    assert limit() == limit(enabled=True) == shutil.disk_usage(tmp_path).total // 10
+    assert limit(defaultKeepStorage="20GB") == 20 * 1024**3
+    assert limit(enabled=False, defaultKeepStorage="20GB") is None
 
 
 def test_a_file_that_was_named_has_to_be_there(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import json
 import logging
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from aiohttp import web
 from minidock import messages
 from minidock.build.classic import Classic
 from minidock.build.workshop import Request
-from minidock.daemon import building
+from minidock.daemon import build_cache, building
 from minidock.daemon.api import answers, progress
 from minidock.daemon.api.parameters import Asked, count, filters, flag, identities, platform, text, texts
 from minidock.daemon.engine import Engine
@@ -29,7 +28,6 @@ log = logging.getLogger(__name__)
 MOST_BYTES_OF_A_SECRET = 500 * 1024
 #: So many lines may wait for a slow client; then the program waits too.
 MOST_LINES = 1000
-PRUNE_FILTERS = ("until", "unused-for")
 
 _keeper = building.Keeper()
 
@@ -100,13 +98,13 @@ class Prune(Asked):
 
     all = flag("what images have, too")
     keep_storage = count("so many bytes are kept", name="keep-storage")
-    filters = filters(*PRUNE_FILTERS)
+    filters = filters(*build_cache.FILTERS)
 
 
 async def prune(engine: Engine, request: web.Request, asked: Prune) -> web.Response:
     """``POST /build/prune``: what earlier builds made."""
     wanted, keep, everything = asked.filters, asked.keep_storage, asked.all
-    pruned = await asyncio.to_thread(building.prune, engine, everything, wanted, keep, time.time_ns())
+    pruned = await asyncio.to_thread(build_cache.prune, engine, everything, wanted, keep)
     engine.events.publish("builder", "prune", "", reclaimed=str(pruned.space_reclaimed))
     return answers.document(pruned)
 
