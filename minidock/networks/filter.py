@@ -6,7 +6,8 @@ way through the host (``inet``) and one that sees frames as they enter a bridge 
 
 The story of a packet, in the order of the hooks:
 
-- from a container: ``bridge … guard``: has it the sender's own MAC and IP address? (anti-spoofing)
+- from a container: ``bridge … guard``: has it the sender's own MAC and IP address? Does it announce its own, by ARP or
+  as a neighbour of IPv6 (nd-neighbor-advert; RFC 4861: the address begins at byte 8)? (anti-spoofing)
 - ``prerouting``: is it for a published port of this host? Then its destination becomes the container (``publish``);
   what the host itself sends passes ``output`` instead. A bridge whose ports are published on 127.0.0.1 needs the
   setting ``route_localnet``, with which its containers would reach the *host's* 127.0.0.1: ``loopback`` forbids.
@@ -43,6 +44,7 @@ table inet {name} {{
 	set within {{ type ifname . ifname; }}
 	set subnets4 {{ type ipv4_addr; flags interval; }}
 	set subnets6 {{ type ipv6_addr; flags interval; }}
+	set relayed {{ type inet_proto . inet_service; }}
 	map published4 {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
 	map published6 {{ type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }}
 	map everywhere4 {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
@@ -50,13 +52,12 @@ table inet {name} {{
 
 	chain loopback {{
 		type filter hook prerouting priority raw; policy accept;
-		iifname @bridges ip daddr 127.0.0.0/8 drop
+		iifname != "lo" ip daddr 127.0.0.0/8 drop
 		iifname @bridges ip saddr 127.0.0.0/8 drop
 	}}
 	chain prerouting {{
 		type nat hook prerouting priority dstnat; policy accept;
 		ip daddr 127.0.0.0/8 return
-		iifname @internal return
 		fib daddr type local jump publish
 	}}
 	chain output {{
@@ -80,6 +81,8 @@ table inet {name} {{
 	chain input {{
 		type filter hook input priority filter; policy accept;
 		iifname @internal fib daddr . iif type {{ unicast, blackhole, unreachable, prohibit }} drop
+		iifname @internal meta l4proto {{ tcp, udp }} th dport 53 drop
+		iifname @internal meta l4proto . th dport @relayed drop
 	}}
 	chain forward {{
 		type filter hook forward priority filter; policy accept;
@@ -96,6 +99,7 @@ table bridge {name} {{
 	set macs {{ type ifname . ether_addr; }}
 	set genuine4 {{ type ifname . ipv4_addr; }}
 	set genuine6 {{ type ifname . ipv6_addr; }}
+	set announced6 {{ typeof iifname . @th,64,64 . @th,128,64; }}
 
 	chain prerouting {{
 		type filter hook prerouting priority -300; policy accept;
@@ -107,6 +111,7 @@ table bridge {name} {{
 		ether type arp iifname . arp saddr ip != @genuine4 drop
 		ether type arp iifname . arp saddr ether != @macs drop
 		icmpv6 type {{ nd-router-advert, nd-redirect }} drop
+		icmpv6 type nd-neighbor-advert @th,64,10 != 0x3fa iifname . @th,64,64 . @th,128,64 != @announced6 drop
 		ip6 saddr {{ ::, fe80::/10 }} accept
 		ether type ip6 iifname . ip6 saddr != @genuine6 drop
 	}}
@@ -158,6 +163,10 @@ def of_endpoint(endpoint: Endpoint) -> list[Element]:
     for version, text in ((4, endpoint.ipv4), (6, endpoint.ipv6)):
         if text:
             found.append(Element(f"genuine{version}", f"{link} . {ip_interface(text).ip}", "bridge"))
+    if endpoint.ipv6:
+        # In two numbers: older ones of nft have no name for that part of a packet, newer ones a name for it as a whole.
+        high, low = divmod(int(ip_interface(endpoint.ipv6).ip), 1 << 64)
+        found.append(Element("announced6", f"{link} . {high:#x} . {low:#x}", "bridge"))
     return found
 
 

@@ -10,7 +10,7 @@ import socket
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from errno import ENODEV, ESRCH
+from errno import ENODEV, ENOENT, ESRCH
 from ipaddress import ip_interface, ip_network
 from typing import Any
 
@@ -170,7 +170,7 @@ class Netlink:
         try:
             self._ask("RTM_DELROUTE", "default", shell, "route", "del", dst="default", family=family)
         except SystemCallFailed as failure:
-            if failure.errno != ESRCH:
+            if failure.errno not in (ESRCH, ENOENT):  # IPv4's answer, IPv6's answer
                 raise
 
     def _ask(self, message: str, what: str, shell: str, method: str, verb: str, **arguments: Any) -> None:

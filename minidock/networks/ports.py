@@ -160,9 +160,12 @@ def elements(publications: Iterable[Publication], target: Endpoint | None) -> It
     }
     for item in publications:
         address = ip_address(item.host_ip)
-        if not own[address.version] or address == IPv6Address("::1"):
-            continue  # the relay's part
         key = f"{item.protocol} . {item.host_port}"
+        if not own[address.version]:
+            yield Element("relayed", key)
+            continue
+        if address == IPv6Address("::1"):
+            continue  # the relay's part too, and out of every bridge's reach
         value = f"{own[address.version]} . {item.port}"
         if address.is_unspecified:
             yield Element(f"everywhere{address.version}", f"{key} : {value}")

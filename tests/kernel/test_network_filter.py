@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import socket
@@ -130,9 +131,7 @@ def test_a_published_port_is_reached_from_everywhere(
 def test_published_by_ipv6(bridge: Bridge, spawn: Spawn, bridged_frames: str) -> None:
     """The world and a neighbour reach it; not published, they do not."""
     outside, pid, neighbour = world(spawn), spawn(), spawn()
-    for words in ("addr add fd99::2/64 dev eth0 nodad", "-6 route add default via fd99::1"):
-        inside(outside, partial(ip, *words.split()))
-    ip("addr", "add", "fd99::1/64", "dev", "uplink", "nodad")
+    join_world_by_ipv6(outside)
     six = create(bridge, "six", "10.66.0.0/24", "fd66::/64", enable_ipv6=True)
     bridge.connect("a", pid, [Wish(network=six)], [publication("::")])
     bridge.connect("b", neighbour, [Wish(network=six)])
@@ -150,6 +149,8 @@ def test_a_port_on_127_0_0_1_is_the_hosts_alone(bridge: Bridge, spawn: Spawn, br
     bridge.join("b", neighbour)
     for who, gateway in ((outside, "198.51.100.1"), (neighbour, "172.17.0.1")):
         inside(who, partial(_route_loopback, gateway))
+    # Somebody else may have set this for their own ends, and the daemon's own socket would answer there.
+    Path("/proc/sys/net/ipv4/conf/uplink/route_localnet").write_text("1")
     with server_in(pid) as server, socket.create_server(("127.0.0.1", 9999)) as of_the_host:
         assert says(server, None, "127.0.0.1", 8080) == "172.17.0.1"
         for who in (outside, neighbour):
@@ -160,6 +161,7 @@ def test_a_port_on_127_0_0_1_is_the_hosts_alone(bridge: Bridge, spawn: Spawn, br
         assert Path("/proc/sys/net/ipv4/conf/minidock0/route_localnet").read_text() == "1\n"
         subprocess.run(["nft", "flush", "chain", "inet", "minidock0", "loopback"], check=True)
         assert says(of_the_host, neighbour, "127.0.0.1", 9999) is not None
+        assert says(of_the_host, outside, "127.0.0.1", 9999) is not None
 
 
 def _route_loopback(gateway: str) -> None:
@@ -250,6 +252,55 @@ def test_internal_means_inside(bridge: Bridge, spawn: Spawn, bridged_frames: str
         assert is_deaf(server, outside, "10.66.0.3", 80)
 
 
+def test_internal_means_inside_by_ipv6_too(bridge: Bridge, spawn: Spawn, bridged_frames: str) -> None:
+    """No way out and none in, whatever routes somebody makes."""
+    outside, pid, neighbour = world(spawn), spawn(), spawn()
+    join_world_by_ipv6(outside)
+    inside(outside, partial(ip, "-6", "route", "add", "fd66::/64", "via", "fd99::1"))
+    internal = create(bridge, "internal", "10.66.0.0/24", "fd66::/64", enable_ipv6=True, internal=True)
+    bridge.connect("a", pid, [Wish(network=internal)], free=True)
+    bridge.connect("b", neighbour, [Wish(network=internal)])
+    assert inside(pid, partial(ip, "-6", "route", "show", "default")) == ""
+    inside(pid, partial(ip, "-6", "route", "add", "default", "via", "fd66::1"))
+    with server_in(outside, address="::") as server:
+        assert is_deaf(server, pid, "fd99::2", 80)
+    with server_in(neighbour, address="::") as server:
+        assert says(server, pid, "fd66::3", 80) == "fd66::2"
+        assert is_deaf(server, outside, "fd66::3", 80)
+    with socket.create_server(("::", 9999), family=socket.AF_INET6) as of_the_host:
+        assert is_deaf(of_the_host, pid, "fd99::1", 9999)
+        assert says(of_the_host, pid, "fd66::1", 9999) == "fd66::2"
+
+
+def test_internal_reaches_nothing_through_the_host(bridge: Bridge, spawn: Spawn, bridged_frames: str) -> None:
+    """Neither what others publish, by a rule or by the daemon's own socket, nor a name server, which would go on."""
+    pid, stranger = spawn(), spawn()
+    internal = create(bridge, "internal", "10.66.0.0/24", "fd66::/64", enable_ipv6=True, internal=True)
+    bridge.connect("a", pid, [Wish(network=internal)])
+    published = [publication(), publication("::", 8081)]
+    bridge.connect("b", stranger, [Wish(network=bridge.default)], published)
+    with contextlib.ExitStack() as opened:
+        for item in published:
+            opened.enter_context(ports.bind(item))
+        opened.enter_context(server_in(stranger))
+        opened.enter_context(server_in(os.getpid(), 53, address="::"))
+        names = opened.enter_context(server_in(os.getpid(), 53, socket.SOCK_DGRAM, "::"))
+        for address, taken in (("10.66.0.1", 8080), ("fd66::1", 8081)):
+            assert says(names, None, address, 53) is not None
+            assert is_deaf(names, pid, address, 53)
+            for port in (53, taken):
+                socket.create_connection((address, port), PATIENCE).close()
+                with pytest.raises(TimeoutError):
+                    inside(pid, partial(socket.create_connection, (address, port), DROPPED))
+
+
+def join_world_by_ipv6(outside: int) -> None:
+    """fd99::1 and fd99::2."""
+    for words in ("addr add fd99::2/64 dev eth0 nodad", "-6 route add default via fd99::1"):
+        inside(outside, partial(ip, *words.split()))
+    ip("addr", "add", "fd99::1/64", "dev", "uplink", "nodad")
+
+
 def test_without_icc_neighbours_are_strangers(bridge: Bridge, spawn: Spawn, bridged_frames: str) -> None:
     """Each still has the world."""
     outside, pid, neighbour = world(spawn), spawn(), spawn()
@@ -277,9 +328,9 @@ def test_without_masquerade_the_world_sees_the_container(bridge: Bridge, spawn: 
 def liar(bridge: Bridge, spawn: Spawn) -> Iterator[tuple[int, socket.socket]]:
     """A container and a neighbour's ear: whatever arrives there."""
     pid, neighbour = spawn(), spawn()
-    bridge.join("a", pid)
-    bridge.join("b", neighbour)
-    inside(pid, partial(ip, "neigh", "replace", "172.17.0.3", "lladdr", "02:42:ac:11:00:03", "dev", "eth0"))
+    six = create(bridge, "six", "10.66.0.0/24", "fd66::/64", enable_ipv6=True)
+    for name, who in (("a", pid), ("b", neighbour)):
+        bridge.connect(name, who, [Wish(network=six)])
     ear = inside(neighbour, partial(socket.socket, socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0003)))
     ear.settimeout(DROPPED)
     with ear:
@@ -288,13 +339,13 @@ def liar(bridge: Bridge, spawn: Spawn) -> Iterator[tuple[int, socket.socket]]:
 
 def frame(source: str, kind: int, payload: bytes) -> bytes:
     """An ethernet frame to the neighbour."""
-    return bytes.fromhex("0242ac110003" + source.replace(":", "")) + struct.pack("!H", kind) + payload
+    return bytes.fromhex("02420a420003" + source.replace(":", "")) + struct.pack("!H", kind) + payload
 
 
 def ipv4(source: str) -> bytes:
     """A UDP datagram "spoofed" to the neighbour, from whomever one likes."""
     udp = struct.pack("!HHHH", 1, 9, 8 + 7, 0) + b"spoofed"
-    ends = socket.inet_aton(source) + socket.inet_aton("172.17.0.3")
+    ends = socket.inet_aton(source) + socket.inet_aton("10.66.0.3")
     words = struct.unpack("!10H", struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0) + ends)
     total = sum(words)
     checksum = 0xFFFF - (total & 0xFFFF) - (total >> 16)
@@ -304,22 +355,54 @@ def ipv4(source: str) -> bytes:
 def arp(mac: str, address: str) -> bytes:
     """ "``address`` is at ``mac``"."""
     head = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 2) + bytes.fromhex(mac.replace(":", "")) + socket.inet_aton(address)
-    return head + bytes.fromhex("0242ac110003") + socket.inet_aton("172.17.0.3") + b"spoofed"
+    return head + bytes.fromhex("02420a420003") + socket.inet_aton("10.66.0.3") + b"spoofed"
 
 
-OWN = "02:42:ac:11:00:02"
+def icmpv6(source: str, target: str, message: bytes) -> bytes:
+    """An ICMPv6 message in an IPv6 packet with the hop limit 255, as neighbours send them (RFC 4861)."""
+    ends = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, target)
+    summed = ends + struct.pack("!II", len(message), socket.IPPROTO_ICMPV6) + message
+    total = sum(struct.unpack(f"!{len(summed) // 2}H", summed))
+    total = (total & 0xFFFF) + (total >> 16)
+    message = message[:2] + struct.pack("!H", 0xFFFF - (total & 0xFFFF) - (total >> 16)) + message[4:]
+    return struct.pack("!IHBB", 6 << 28, len(message), socket.IPPROTO_ICMPV6, 255) + ends + message
+
+
+def advert(address: str, source: str = "") -> bytes:
+    """ "``address`` is at my MAC": believed over what was known before (the flags solicited and override)."""
+    message = struct.pack("!BBHI", 136, 0, 0, 0x60000000) + socket.inet_pton(socket.AF_INET6, address)
+    return icmpv6(source or address, "fd66::3", message + b"\x02\x01spoofd")
+
+
+def router(lifetime: int = 1800) -> bytes:
+    """ "I am the way out"."""
+    message = struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, lifetime, 0, 0) + b"\x01\x01spoofd"
+    return icmpv6("fe80::1", "ff02::1", message)
+
+
+OWN = "02:42:0a:42:00:02"
+ECHO = struct.pack("!BBHHH", 128, 0, 0, 1, 1) + b"spoofed!"
 
 
 @pytest.mark.parametrize(
     ("sent", "arrives"),
     [
-        (frame(OWN, 0x0800, ipv4("172.17.0.2")), True),
-        (frame(OWN, 0x0800, ipv4("172.17.0.9")), False),
+        (frame(OWN, 0x0800, ipv4("10.66.0.2")), True),
+        (frame(OWN, 0x0800, ipv4("10.66.0.9")), False),
         (frame(OWN, 0x0800, ipv4("8.8.8.8")), False),
-        (frame("02:42:ac:11:00:09", 0x0800, ipv4("172.17.0.2")), False),
-        (frame(OWN, 0x0806, arp(OWN, "172.17.0.2")), True),
-        (frame(OWN, 0x0806, arp(OWN, "172.17.0.1")), False),
-        (frame(OWN, 0x0806, arp("02:42:ac:11:00:09", "172.17.0.2")), False),
+        (frame("02:42:0a:42:00:09", 0x0800, ipv4("10.66.0.2")), False),
+        (frame(OWN, 0x0806, arp(OWN, "10.66.0.2")), True),
+        (frame(OWN, 0x0806, arp(OWN, "10.66.0.1")), False),
+        (frame(OWN, 0x0806, arp("02:42:0a:42:00:09", "10.66.0.2")), False),
+        (frame(OWN, 0x86DD, icmpv6("fd66::2", "fd66::3", ECHO)), True),
+        (frame(OWN, 0x86DD, advert("fd66::2")), True),
+        (frame(OWN, 0x86DD, advert("fe80::42:aff:fe42:2")), True),
+        (frame(OWN, 0x86DD, icmpv6("fd66::9", "fd66::3", ECHO)), False),
+        (frame(OWN, 0x86DD, icmpv6("2001:db8::1", "fd66::3", ECHO)), False),
+        (frame(OWN, 0x86DD, advert("fd66::3")), False),
+        (frame(OWN, 0x86DD, advert("fd66::1", "fd66::2")), False),
+        (frame(OWN, 0x86DD, advert("fd66::1", "fe80::42:aff:fe42:2")), False),
+        (frame(OWN, 0x86DD, router()), False),
     ],
     ids=[
         "honest",
@@ -329,21 +412,60 @@ OWN = "02:42:ac:11:00:02"
         "honest ARP",
         "the gateway's ARP",
         "ARP's MAC",
+        "honest IPv6",
+        "an honest neighbour",
+        "its own link's address",
+        "a neighbour's IPv6",
+        "the world's IPv6",
+        "a false neighbour",
+        "a false gateway",
+        "the gateway, by link",
+        "a router",
     ],
 )
 def test_nobody_speaks_in_anothers_name(liar: tuple[int, socket.socket], sent: bytes, arrives: bool) -> None:
     """CAP_NET_RAW, which every container has, is enough to send such frames; the bridge does not take them."""
     pid, ear = liar
-    with inside(pid, partial(socket.socket, socket.AF_PACKET, socket.SOCK_RAW)) as mouth:
-        mouth.bind(("eth0", 0))
-        mouth.send(sent)
+    shout(pid, sent)
     heard = False
     try:
         while not heard:
-            heard = b"spoofed" in ear.recv(2000)
+            heard = b"spoofed" in ear.recv(2000).replace(b"spoofd", b"spoofed")
     except TimeoutError:
         pass
     assert heard == arrives
+
+
+def shout(pid: int, sent: bytes) -> None:
+    """Send a frame, whatever it is."""
+    with inside(pid, partial(socket.socket, socket.AF_PACKET, socket.SOCK_RAW)) as mouth:
+        mouth.bind(("eth0", 0))
+        mouth.send(sent)
+
+
+def test_a_router_that_announces_itself_is_nobodys(bridge: Bridge, spawn: Spawn) -> None:
+    """With NET_ADMIN such a message may be sent (CVE-2020-13401): neither neighbours nor the host believe it."""
+    pid, neighbour = spawn(), spawn()
+    six = create(bridge, "six", "10.66.0.0/24", "fd66::/64", enable_ipv6=True, internal=True)
+    mine, _ = [
+        bridge.connect(name, who, [Wish(network=six)], free=True)[0] for name, who in (("a", pid), ("b", neighbour))
+    ]
+    before = ip("-6", "route")
+    ear = inside(neighbour, partial(socket.socket, socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6))
+    ear.settimeout(PATIENCE)
+    with ear:
+
+        def announce() -> str:
+            shout(pid, bytes.fromhex("333300000001" + mine.mac.replace(":", "")) + struct.pack("!H", 0x86DD) + router())
+            while ear.recv(2000)[0] != 134:
+                continue  # a report of groups, or so
+            return inside(neighbour, partial(ip, "-6", "route", "show", "default"))
+
+        assert announce() == ""
+        assert ip("-6", "route") == before
+        # It is the setting that guards them.
+        inside(neighbour, partial(Path("/proc/sys/net/ipv6/conf/eth0/accept_ra").write_text, "2"))
+        assert "via fe80::1" in announce()
 
 
 def test_who_may_configure_the_network_is_free(bridge: Bridge, spawn: Spawn) -> None:
