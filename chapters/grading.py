@@ -1,7 +1,7 @@
 """Grading one answer, in a process of its own: it may hang, exit, or break whatever it likes.
 
 The child loads the student's file, puts its function on trial before the exercise's law, and writes the verdict down
-as JSON. The parent waits, with a limit.
+as JSON. The parent waits, with a limit. It is a fork: to load the engine and hypothesis takes longer than most laws.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ import inspect
 import json
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.util import module_from_spec, spec_from_file_location
+from multiprocessing import get_context
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any, NoReturn
 
-from chapters.course import AS_ROOT, ROOT, Exercise, exercises
+from chapters.course import AS_ROOT, Exercise
+from chapters.stopping import SIGNALS
 from chapters.trial import NOTHING, Broken, Observation, Subject, Unwritten
 
 SECONDS = 20
@@ -59,30 +62,33 @@ def grade(exercise: Exercise, file: Path, seconds: float = SECONDS) -> Verdict:
         )
     with tempfile.TemporaryDirectory() as directory:
         report = Path(directory) / "verdict"
-        command = [sys.executable, "-m", "chapters.grading", exercise.id, str(file), str(report), str(seconds)]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT.parent), os.environ.get("PYTHONPATH", "")])}
-        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+        child = get_context("fork").Process(target=_judge_apart, args=(exercise, file, report, seconds))
+        # Until it has a session and handlers of its own, the signals are the parent's.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            child.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:
             # The child has a clock of its own; this one is for code that does not let it ring.
-            process.wait(seconds + 5)
-        except subprocess.TimeoutExpired:
-            return Verdict("slow", why=f"no end after {seconds:g} seconds")
+            child.join(seconds + 5)
+            if child.exitcode is None:
+                return Verdict("slow", why=f"no end after {seconds:g} seconds")
         finally:
-            _end(process)
+            _end(child)
         if not report.exists():
-            why = f"the program ended (exit code {process.returncode}) before it was judged"
+            why = f"the program ended (exit code {child.exitcode}) before it was judged"
             return Verdict("crashed", why=why, hint="does your code call sys.exit, os._exit, fork or exec?")
         return Verdict(**json.loads(report.read_text()))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(child: ForkProcess) -> None:
     """End it, with all that it started."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    finally:
-        process.wait()
+    assert child.pid is not None
+    child.kill()  # it may have no session yet
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.join()
 
 
 # --- in the child ---------------------------------------------------------------------------------------------------
@@ -150,7 +156,10 @@ def load(file: Path, name: str) -> Any:
 def _run(exercise: Exercise, subject: Subject) -> None:
     """The law, with hypothesis choosing the same examples each time, and telling of one failure at a time."""
     from hypothesis import HealthCheck, Phase, settings
+    from hypothesis.internal.conjecture import providers
 
+    # It would take examples from the sources that happen to be loaded, too: other ones for `check` than for `check 1`.
+    vars(providers)["is_local_module_file"] = lambda _path: False
     settings.register_profile(
         "course",
         database=None,
@@ -190,10 +199,13 @@ def _ring(_number: int, _frame: object) -> NoReturn:
     raise _TooSlow
 
 
-def _main(what: str, file: str, report: str, seconds: str) -> None:
-    verdict = judge(next(exercises(what)), Path(file), float(seconds))
-    Path(report).write_text(json.dumps(asdict(verdict)))
+def _judge_apart(exercise: Exercise, file: Path, report: Path, seconds: float) -> None:
+    from hypothesis.configuration import set_hypothesis_home_dir
 
-
-if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    os.setsid()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    set_hypothesis_home_dir(report.parent)  # else it makes a .hypothesis here
+    report.write_text(json.dumps(asdict(judge(exercise, file, seconds))))

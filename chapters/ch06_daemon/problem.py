@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from chapters.course import ROOT
 from minidock.kernel import syscalls
 
 SCRIPT = "echo working; read line; echo the result is 42 || exit 9; exit 0"
@@ -20,14 +21,14 @@ def main(arguments: list[str]) -> int:
     """Start chapter 2's container from a process, kill that process, and see who learns how the program ended."""
     # The orphan becomes ours, not the machine's first process's: somebody has to clean up after this demonstration.
     syscalls.set_child_subreaper()
-    command = [sys.executable, "-m", "chapters", "run", "2", "--", "sh", "-c", SCRIPT]
+    command = [sys.executable, "-P", "-m", "chapters", "run", "2", "--", "sh", "-c", SCRIPT]
     with tempfile.TemporaryDirectory(prefix="minidock-chapter-") as directory:
         parent = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=os.environ | {"TMPDIR": directory},
+            env=os.environ | {"TMPDIR": directory, "PYTHONPATH": str(ROOT.parent)},
         )
         assert parent.stdin is not None and parent.stdout is not None
         print(f"the container says: {parent.stdout.readline().decode().strip()}")

@@ -192,6 +192,15 @@ def test_from_start_to_end(tmp_path: Path) -> None:
     assert "· 1.1" in course(tmp_path)
 
 
+def test_grading_leaves_nothing_where_the_student_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypothesis would keep what it has learnt in a .hypothesis, and take examples from all sources that are loaded."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "answer.py"
+    file.write_text(RIGHT)
+    assert grade(EXERCISE, file).passed
+    assert list(tmp_path.iterdir()) == [file]
+
+
 def test_words_that_cannot_be_meant(tmp_path: Path) -> None:
     """One line, exit code 2."""
     assert course(tmp_path, "check", "77", code=2).startswith("chapters: there is no chapter 77; there are 1")
