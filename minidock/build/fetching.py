@@ -14,7 +14,7 @@ from pathlib import Path
 
 import aiohttp
 
-from minidock import git
+from minidock import dialing, git
 from minidock.build.workshop import in_thread
 from minidock.content.disk import space_errors
 from minidock.errors import CorruptContent, InvalidInput, MinidockError
@@ -72,7 +72,7 @@ async def fetch(url: str, target: Path, checksum: str = "") -> Fetched:
             modified = _moment(answer.headers.get("Last-Modified", ""))
             media_type = answer.content_type
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise MinidockError(f"failed to GET {url}: {error or type(error).__name__}") from None
+        raise MinidockError(f"failed to GET {url}: {dialing.reason(error)}") from None
     if checksum and digest.hexdigest() != wanted.lower():
         raise CorruptContent(f"digest mismatch sha256:{digest.hexdigest()}: {checksum} for {url}")
     name = posixpath.basename(urllib.parse.unquote(urllib.parse.urlsplit(url).path))

@@ -102,6 +102,8 @@ def _check_modes(host: HostConfig) -> None:
         shared = what in ("IPC", "PID") and re.fullmatch("container:.+", mode)
         if mode not in allowed and not shared:
             raise InvalidInput(f"invalid {what} mode: {mode}")
+    if host.isolation.lower() not in ("", "default"):
+        raise InvalidInput(f"invalid isolation: \"{host.isolation}\" - linux only supports 'default'")
 
 
 def _check_missing_parts(host: HostConfig) -> None:

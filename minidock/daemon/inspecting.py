@@ -128,7 +128,7 @@ def summary(engine: Engine, container: Container, with_size: bool = False) -> me
         image_id=record.image_id,
         command=" ".join(record.args),
         created=record.created_ns // 10**9,
-        ports=_ports(engine, container) if record.running else [],
+        ports=ports(engine, container) if record.running else [],
         size_rw=size_rw,
         size_root_fs=size_root,
         labels=record.config.labels or {},
@@ -140,7 +140,7 @@ def summary(engine: Engine, container: Container, with_size: bool = False) -> me
     )
 
 
-def _ports(engine: Engine, container: Container) -> list[messages.Port]:
+def ports(engine: Engine, container: Container) -> list[messages.Port]:
     """What is published, and what is only exposed."""
     published = [
         messages.Port(ip=item.host_ip, private_port=item.port, public_port=item.host_port, type=item.protocol)

@@ -392,6 +392,8 @@ async def thaw(container: Container) -> None:
 def rename(engine: Engine, container: Container, name: str) -> None:
     """Give the container another name. Raises InvalidInput, Conflict."""
     old = container.name
+    if not name:
+        raise InvalidInput("Neither old nor new names may be empty")
     try:
         new = names.check(name)
         if old != new:

@@ -40,12 +40,12 @@ class Image:
     @property
     def tags(self) -> list[str]:
         """``debian:12``: Docker's RepoTags."""
-        return sorted(name.familiar for name in self.names if name.tag)
+        return [name.familiar for name in sorted(self.names, key=str) if name.tag]
 
     @property
     def digests(self) -> list[str]:
         """``debian@sha256:…``: Docker's RepoDigests, what the image is called in registries."""
-        return sorted(name.familiar for name in self.names if name.digest)
+        return [name.familiar for name in sorted(self.names, key=str) if name.digest]
 
     @property
     def diff_ids(self) -> list[str]:

@@ -7,8 +7,6 @@ chooses where the client goes next, so that what we know about the first host mu
 
 from __future__ import annotations
 
-import asyncio
-import os
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,6 +16,7 @@ from types import TracebackType
 import aiohttp
 from yarl import URL
 
+from minidock import dialing
 from minidock.errors import RegistryError, RegistryUnreachable
 from minidock.registry.certificates import context_of, directory_of
 from minidock.registry.endpoints import is_acceptable, is_insecure, is_loopback
@@ -132,7 +131,7 @@ class Transport:
         except aiohttp.ServerDisconnectedError as error:
             raise Unavailable(f"{describe(method, url)}: the server closed the connection") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise RegistryUnreachable(f"{describe(method, url)}: {_reason(error)}") from error
+            raise RegistryUnreachable(f"{describe(method, url)}: {dialing.reason(error)}") from error
         if self._told is not None:
             self._told(_tale(method, url, headers, response))
         return response
@@ -183,23 +182,3 @@ def _proxy(url: URL) -> str | None:
 def _origin(url: URL) -> str:
     """Where a redirect leads, without what may be secret in it."""
     return f"{url.scheme}://{url.with_user(None).authority}" if url.host else str(url.scheme or "nowhere")
-
-
-def _reason(error: Exception) -> str:
-    """In Docker's words, which are those of Go's network library: users search for them."""
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return f"dial tcp: lookup {error.host}: no such host"
-        case aiohttp.ClientConnectorCertificateError():
-            return f"tls: failed to verify certificate: {error.certificate_error}"
-        case aiohttp.ClientConnectorError(os_error=ssl.SSLError() as tls):
-            return f"tls: {tls.reason or tls}"
-        case aiohttp.ClientConnectorError():
-            # asyncio writes its own text over the kernel's.
-            number = error.os_error.errno
-            problem = os.strerror(number).lower() if number else str(error.os_error)
-            return f"dial tcp {error.host}:{error.port}: connect: {problem}"
-        case asyncio.TimeoutError():
-            return "timed out waiting for an answer"
-        case _:
-            return str(error).splitlines()[0] if str(error) else type(error).__name__

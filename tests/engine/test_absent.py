@@ -42,6 +42,7 @@ def test_no_plugins(daemon: Daemon) -> None:
         ("POST", "/nodes/x/update", 503),
         ("POST", "/plugins/x/enable", 404),
         ("POST", "/containers/x/checkpoints", 501),
+        ("POST", "/containers/x/start?checkpoint=y", 501),
         ("POST", "/session", 501),
     ],
 )

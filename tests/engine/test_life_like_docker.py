@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import docker
 import pytest
 
-from tests.engine.harness import PATIENCE, Daemon, running_daemon, tiny_archive, wait_for
-from tests.peers import Dockerd, dockerd, words_of_docker_28
+from tests.engine.both import Both
+from tests.engine.harness import running_daemon, tiny_archive, wait_for
+from tests.peers import dockerd, words_of_docker_28
 
 pytestmark = [pytest.mark.root, words_of_docker_28]
 
@@ -39,40 +38,6 @@ SETUP = (
     ),
     ("run", "-d", "--name", "well", "--health-cmd", "echo fine", "--health-interval", "200ms", "tiny", "sleep", "1000"),
 )
-
-
-class Both:
-    """Two daemons that are told the same."""
-
-    def __init__(self, ours: Daemon, theirs: Dockerd) -> None:
-        self.ours = ours
-        self.theirs = theirs
-        self.clients = (
-            ours.client().api,
-            docker.APIClient(base_url=theirs.host, version="auto", timeout=int(PATIENCE)),
-        )
-
-    def say(self, *words: str) -> list[tuple[int, str, str]]:
-        """Exit code, output and errors from ours, and from theirs, in so far as they should be the same."""
-        own = self.ours.docker(*_without_network(words))
-        other = self.theirs.docker(*_without_network(words), stdin=b"")
-        return [
-            (own.returncode, _plain(own.stdout), _plain(own.stderr)),
-            (other.returncode, _plain(other.stdout.decode()), _plain(other.stderr.decode())),
-        ]
-
-
-def _without_network(words: tuple[str, ...]) -> list[str]:
-    return ["run", "--network", "none", *words[1:]] if words[0] == "run" else list(words)
-
-
-def _plain(text: str) -> str:
-    """Without ids, help, capitals at the beginning of a message (20.10 had them, later ones do not), and full stops."""
-    text = re.sub("[0-9a-f]{64}", "ID", text.split("\n\n")[0].partition("\nSee 'docker")[0])
-    text = re.sub(r"\. See 'docker run --help'\.", "", text)
-    text = re.sub(r"(?m)^docker: ", "", text)
-    text = re.sub(r"(: )(\w)", lambda match: match[1] + match[2].lower(), text)
-    return text.strip().removesuffix(": unknown").rstrip(".").removesuffix(": unknown")
 
 
 @pytest.fixture(scope="module")

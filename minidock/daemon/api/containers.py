@@ -12,7 +12,7 @@ from minidock.daemon.api import answers
 from minidock.daemon.api.parameters import Asked, choice, filters, flag, needed, number, text
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
-from minidock.errors import Conflict, InvalidInput, NotImplementedYet
+from minidock.errors import Conflict, InvalidInput, NotFound, NotImplementedYet
 
 CONDITIONS = ("not-running", "next-exit", "removed")
 
@@ -47,10 +47,13 @@ class Start(Story):
     """A start may be told at once."""
 
     explain = choice("answer with the story of this start, in this form", story.FORMS, "", story.NO_FORM)
+    checkpoint = text("a checkpoint to begin at: this engine has none")
 
 
 async def start(engine: Engine, request: web.Request, asked: Start) -> web.Response:
     """``POST /containers/ID/start``."""
+    if asked.checkpoint:
+        raise NotImplementedYet("checkpoints")
     container, form = named(engine, request), asked.explain
     await lifecycle.start(engine, container)
     return await _told(container, form, asked) if form else answers.nothing()
@@ -83,11 +86,11 @@ class Kill(Asked):
 
 async def kill(engine: Engine, request: web.Request, asked: Kill) -> web.Response:
     """``POST /containers/ID/kill``."""
-    container = named(engine, request)
     try:
-        await lifecycle.kill(engine, container, asked.signal)
-    except Conflict as error:
-        raise Conflict(f"cannot kill container: {request.match_info['name']}: {error}") from None
+        await lifecycle.kill(engine, named(engine, request), asked.signal)
+    except (Conflict, NotFound) as error:
+        kind = Conflict if isinstance(error, Conflict) else NotFound
+        raise kind(f"cannot kill container: {request.match_info['name']}: {error}") from None
     return answers.nothing()
 
 

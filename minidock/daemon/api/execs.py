@@ -20,7 +20,10 @@ from minidock.errors import Conflict, MinidockError
 async def create(engine: Engine, request: web.Request) -> web.Response:
     """``POST /containers/ID/exec``."""
     container = named(engine, request)
-    item = execs.create(engine, container, messages.decode(await request.read(), messages.ExecCreate))
+    asked = messages.decode(await request.read(), messages.ExecCreate)
+    if asked.detach_keys:
+        hijack.DetachKeys(asked.detach_keys, "escape keys")
+    item = execs.create(engine, container, asked)
     return answers.document(messages.ExecCreated(id=item.id), 201)
 
 

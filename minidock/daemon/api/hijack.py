@@ -143,8 +143,11 @@ class DetachKeys:
     ``keys`` is a list such as ``ctrl-p,ctrl-q`` or ``a,b``. Raises InvalidInput.
     """
 
-    def __init__(self, keys: str) -> None:
-        self._sequence = bytes(_key(key) for key in keys.split(","))
+    def __init__(self, keys: str, called: str = "detach keys") -> None:
+        try:
+            self._sequence = bytes(_key(key) for key in keys.split(","))
+        except ValueError:
+            raise InvalidInput(f"Invalid {called} ({keys}) provided") from None
         self._held = b""
         self.seen = False
 
@@ -168,4 +171,4 @@ def _key(name: str) -> int:
     letter = name.removeprefix("ctrl-")
     if name.startswith("ctrl-") and len(letter) == 1 and letter in "abcdefghijklmnopqrstuvwxyz@[\\]^_":
         return ord(letter.upper()) - ord("@")
-    raise InvalidInput(f"Invalid detach keys provided: unknown key {name!r}")
+    raise ValueError(name)

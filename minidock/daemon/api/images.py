@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from minidock import messages
+from minidock import dialing, messages
 from minidock.daemon import changes, committing, picturing, pulling
 from minidock.daemon.api import answers, parameters, progress
 from minidock.daemon.api.parameters import Asked, filters, flag, identity, needed, platform, text, texts
 from minidock.daemon.engine import Engine
-from minidock.errors import InvalidInput, NotFound
+from minidock.errors import InvalidInput, MinidockError, NotFound
 from minidock.images import Deletion
 from minidock.messages import ContainerConfig, Progress
 from minidock.oci import platform as platforms
@@ -23,6 +23,8 @@ from minidock.oci.reference import Reference
 
 FILTERS = ("reference", "label", "dangling", "before", "since", "until")
 PRUNE_FILTERS = ("dangling", "label", "label!", "until")
+# An archive may take as long as it takes, as long as it comes.
+_PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=120)
 
 
 class Listing(Asked):
@@ -34,6 +36,7 @@ class Listing(Asked):
 
 async def listing(engine: Engine, request: web.Request, asked: Listing) -> web.Response:
     """``GET /images/json``."""
+    parameters.decided(asked.filters, "dangling")
     lines = await asyncio.to_thread(picturing.summaries, engine, asked.filters, asked.shared_size)
     if parameters.version(request) < (1, 43):  # older clients want to read that there is no name
         for line in lines:
@@ -135,6 +138,7 @@ class Prune(Asked):
 
 async def prune(engine: Engine, request: web.Request, asked: Prune) -> web.Response:
     """``POST /images/prune``."""
+    parameters.decided(asked.filters, "dangling")
     removed, reclaimed = await asyncio.to_thread(picturing.prune, engine, asked.filters)
     _tell_removed(engine, removed)
     engine.events.publish("image", "prune", "", reclaimed=str(reclaimed))
@@ -191,18 +195,20 @@ async def _import(engine: Engine, request: web.Request, asked: Create) -> web.St
 
 @asynccontextmanager
 async def _opened(request: web.Request, source: str, tell: pulling.Tell) -> AsyncIterator[aiohttp.StreamReader]:
-    """The archive to import. Raises InvalidInput for what is no URL, NotFound when there is nothing at its place."""
+    """The archive to import. Raises InvalidInput for what is no URL, NotFound when there is nothing at its place, and
+    MinidockError, before anything is told, when nobody is there to ask."""
     if source == "-":
         yield request.content
         return
     url = source if "://" in source else f"http://{source}"
     if not url.startswith(("http://", "https://")):
         raise InvalidInput(f"cannot import from {source}: an http or https URL is needed")
-    tell(Progress(status=f"Downloading from {url}"))
     try:
-        async with aiohttp.ClientSession(auto_decompress=False) as session, session.get(url) as answer:
+        session = aiohttp.ClientSession(auto_decompress=False, timeout=_PATIENCE)
+        async with session, session.get(url) as answer:
             if not answer.ok:
-                raise NotFound(f"{url}: {answer.status} {answer.reason}")
+                raise NotFound(f"failed to GET {url} with status {answer.status} {answer.reason}")
+            tell(Progress(status=f"Downloading from {url}"))
             yield answer.content
-    except (aiohttp.ClientError, ValueError) as error:
-        raise InvalidInput(f"cannot import from {url}: {error}") from error
+    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        raise MinidockError(f'Get "{url}": {dialing.reason(error)}') from error

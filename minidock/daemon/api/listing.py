@@ -15,11 +15,10 @@ from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.daemon.networking import endpoints
 from minidock.errors import InvalidInput
-from minidock.patterns import Pattern
 
 FILTERS = (
     *("id", "name", "label", "status", "exited", "ancestor", "before", "since", "network", "volume"),
-    *("health", "is-task", "publish", "expose", "isolation"),
+    *("health", "is-task", "publish", "expose", "isolation"),  # isolation is of Windows: looked at by nobody
 )
 STATES = ("created", "running", "paused", "restarting", "removing", "exited", "dead")
 HEALTHS = ("none", "starting", "healthy", "unhealthy")
@@ -62,9 +61,7 @@ def _check(engine: Engine, wanted: parameters.Filters) -> None:
     for value in wanted.get("exited", []):
         if not units.is_number(value.removeprefix("-")):
             raise InvalidInput(f'strconv.Atoi: parsing "{value}": invalid syntax')
-    for value in wanted.get("is-task", []):
-        if value.lower() not in ("true", "false", "1", "0"):
-            raise InvalidInput(f"invalid filter 'is-task=[{value}]'")
+    parameters.decided(wanted, "is-task")
     for name in ("publish", "expose"):
         for value in wanted.get(name, []):
             try:
@@ -79,33 +76,28 @@ def _check(engine: Engine, wanted: parameters.Filters) -> None:
 def _matches(engine: Engine, container: Container, wanted: parameters.Filters) -> bool:
     record = container.record
     health = record.state.health
+    open_ports = inspecting.ports(engine, container) if record.active else []
     tests: dict[str, Callable[[str], bool]] = {
-        "id": lambda value: _fits(value, record.id),
-        "name": lambda value: _fits(value, f"/{record.name}") or _fits(value, record.name),
+        "id": lambda value: parameters.fits(value, record.id),
+        "name": lambda value: parameters.fits(value, f"/{record.name}") or parameters.fits(value, record.name),
         "status": lambda value: value == record.state.status,
         "exited": lambda value: record.state.status == "exited" and record.state.exit_code == int(value),
         "network": lambda value: _is_in_network(engine, container, value),
-        "volume": lambda value: any(value in (item.destination, item.source) for item in record.mounts),
+        "volume": lambda value: any(
+            value in (item.destination, item.point().name or item.source) for item in record.mounts
+        ),
         "ancestor": lambda value: _descends(engine, container, value),
         "before": lambda value: record.created_ns < engine.container(value).record.created_ns,
         "since": lambda value: record.created_ns > engine.container(value).record.created_ns,
         "health": lambda value: value == (health.status if health is not None else "none"),
-        "is-task": lambda value: value.lower() in ("false", "0"),
-        "publish": lambda value: not ports(value).isdisjoint(record.host.port_bindings or {}),
-        "expose": lambda value: not ports(value).isdisjoint(record.config.exposed_ports or {}),
-        "isolation": lambda value: False,  # Windows
+        "publish": lambda value: any(f"{item.public_port}/{item.type}" in ports(value) for item in open_ports),
+        "expose": lambda value: any(f"{item.private_port}/{item.type}" in ports(value) for item in open_ports),
     }
-    if not parameters.labels_match(wanted.get("label", []), record.config.labels or {}):
+    if parameters.decided(wanted, "is-task") or not parameters.labels_match(
+        wanted.get("label", []), record.config.labels or {}
+    ):
         return False
     return all(any(test(value) for value in wanted[name]) for name, test in tests.items() if name in wanted)
-
-
-def _fits(pattern: str, text: str) -> bool:
-    """What is no regular expression fits nothing, as with Docker."""
-    try:
-        return Pattern(pattern).occurs_in(text)
-    except InvalidInput:
-        return False
 
 
 def ports(text: str) -> set[str]:

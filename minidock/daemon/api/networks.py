@@ -29,6 +29,7 @@ class Listing(Asked):
 async def listing(engine: Engine, request: web.Request, asked: Listing) -> web.Response:
     """``GET /networks``; ``Containers`` stays empty, as with Docker."""
     wanted = asked.filters
+    parameters.decided(wanted, "dangling")
     for value in wanted.get("type", []):
         if value not in ("builtin", "custom"):
             raise InvalidInput(f"invalid filter: 'type'='{value}'")
@@ -43,21 +44,17 @@ def _matches(engine: Engine, network: Network, wanted: parameters.Filters) -> bo
     built_in = network.name in BUILT_IN
     tests: dict[str, Callable[[str], bool]] = {
         "driver": lambda value: network.driver == value,
-        "id": lambda value: network.id.startswith(value),
-        "name": lambda value: value in network.name,
+        "id": lambda value: parameters.fits(value, network.id),
+        "name": lambda value: parameters.fits(value, network.name),
         "scope": lambda value: value == "local",
         "type": lambda value: (value == "builtin") == built_in,
-        "dangling": lambda value: _is_true(value) == (not built_in and not engine.networks.members(network)),
     }
+    dangling = parameters.decided(wanted, "dangling")
+    if dangling is not None and dangling != (not built_in and not engine.networks.members(network)):
+        return False
     if not parameters.labels_match(wanted.get("label", []), network.labels):
         return False
     return all(any(test(value) for value in wanted[name]) for name, test in tests.items() if name in wanted)
-
-
-def _is_true(value: str) -> bool:
-    if value.lower() not in ("true", "1", "false", "0"):
-        raise InvalidInput(f"invalid filter 'dangling=[{value}]'")
-    return value.lower() in ("true", "1")
 
 
 async def create(engine: Engine, request: web.Request) -> web.Response:

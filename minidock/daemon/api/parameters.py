@@ -26,6 +26,7 @@ from minidock import messages, units
 from minidock.errors import InvalidInput
 from minidock.oci import platform as platforms
 from minidock.oci.platform import Platform
+from minidock.patterns import Pattern
 from minidock.registry import credentials
 from minidock.registry.credentials import Credentials
 
@@ -239,6 +240,25 @@ def _filters(text: str, allowed: tuple[str, ...]) -> Filters:
             values = [value for value, wanted in values.items() if wanted]
         found[name] = [str(value) for value in (values if isinstance(values, list) else [values])]
     return found
+
+
+def decided(wanted: Filters, name: str) -> bool | None:
+    """A filter that is true or false; None where nobody asked. Raises InvalidInput, in Docker's words, for both."""
+    if name not in wanted:
+        return None
+    values = wanted[name]
+    is_true, is_false = not {"true", "1"}.isdisjoint(values), not {"false", "0"}.isdisjoint(values)
+    if is_true == is_false:
+        raise InvalidInput(f"invalid filter '{name}=[{' '.join(values)}]'")
+    return is_true
+
+
+def fits(pattern: str, text: str) -> bool:
+    """Does the text have this name, or match this regular expression? What is no expression fits nothing else."""
+    try:
+        return pattern == text or Pattern(pattern).occurs_in(text)
+    except InvalidInput:
+        return False
 
 
 def labels_match(wanted: list[str], labels: dict[str, str]) -> bool:

@@ -12,7 +12,6 @@ from minidock.daemon.api import answers, parameters
 from minidock.daemon.api.parameters import Asked, filters, flag
 from minidock.daemon.engine import Engine
 from minidock.daemon.volumes import Volume
-from minidock.errors import InvalidInput
 
 FILTERS = ("dangling", "driver", "label", "name")
 
@@ -31,13 +30,11 @@ async def listing(engine: Engine, request: web.Request, asked: Listing) -> web.R
 
 
 def _matches(engine: Engine, volume: Volume, wanted: parameters.Filters) -> bool:
-    for value in wanted.get("dangling", []):
-        if value.lower() not in ("true", "1", "false", "0"):
-            raise InvalidInput(f"invalid filter 'dangling=[{value}]'")
-        if (value.lower() in ("true", "1")) == bool(volume_use.users(engine, volume.name)):
-            return False
+    dangling = parameters.decided(wanted, "dangling")
+    if dangling is not None and dangling == bool(volume_use.users(engine, volume.name)):
+        return False
     return (
-        any(value in volume.name for value in wanted.get("name", [""]))
+        any(parameters.fits(value, volume.name) for value in wanted.get("name", [""]))
         and any(value == "local" for value in wanted.get("driver", ["local"]))
         and parameters.labels_match(wanted.get("label", []), volume.labels)
     )
