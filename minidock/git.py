@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import shutil
 import subprocess
 import threading
@@ -67,7 +68,9 @@ OF_A_DAEMON = frozenset(
     {"PATH", "LANG", "http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTPS_PROXY", "NO_PROXY"}
 )
 PATIENCE = 3600.0
-"""Seconds for all of a repository; over HTTP a silent server is left after two minutes."""
+"""Seconds for all of a repository."""
+SILENCE = 60.0
+"""Seconds: when git, which tells of its progress, has said nothing for so long, its server is left (if ``alone``)."""
 _END = 4096
 """How many bytes of the end of what git says are kept: a server may say anything, for ever."""
 
@@ -77,7 +80,7 @@ class Git:
 
     def __init__(self, alone: bool = False) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._stopped = False
+        self._stopped = ""
         self._alone = alone
         self._command = ["git", "-c", "core.hooksPath=/dev/null"]
         # A repository must not be able to have programs run here (a submodule at "ext::program") nor to fetch what is
@@ -87,7 +90,6 @@ class Git:
         if alone:
             mine |= {"GIT_ALLOW_PROTOCOL": "git:http:https", "GIT_CONFIG_NOSYSTEM": "1", "HOME": os.devnull}
             self._environment = {name: value for name, value in os.environ.items() if name in OF_A_DAEMON} | mine
-            self._command += ["-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=120"]
             # git starts programs of its own. In a pid namespace they end with their first process, that ends with
             # unshare, and unshare with us, should we be killed.
             alone_words = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child"]
@@ -102,7 +104,7 @@ class Git:
         if self._alone and repository.address.startswith(("ssh://", "git@")):
             raise InvalidInput(f"{repository.address}: the daemon has no keys for ssh: use https, or clone it yourself")
         clone.mkdir(mode=0o755, exist_ok=True)
-        patience = threading.Timer(PATIENCE, self.stop)
+        patience = threading.Timer(PATIENCE, self.stop, [f"not done after {PATIENCE:.0f} seconds"])
         patience.daemon = True
         patience.start()
         try:
@@ -124,16 +126,23 @@ class Git:
         self._run(clone, "init", "--quiet")
         # Submodules at "../other" are found from where "origin" is.
         self._run(clone, "remote", "add", "--", "origin", repository.address)
-        self._run(clone, "fetch", "--quiet", "--depth", "1", "--", "origin", repository.reference or "HEAD")
-        self._run(clone, "checkout", "--quiet", "FETCH_HEAD")
-        self._run(clone, "submodule", "--quiet", "update", "--init", "--recursive", "--depth", "1")
+        self._run(clone, "fetch", "--progress", "--depth", "1", "--", "origin", repository.reference or "HEAD")
+        self._run(clone, "checkout", "--quiet", "--progress", "FETCH_HEAD")
+        self._run(clone, "submodule", "update", "--progress", "--init", "--recursive", "--depth", "1")
         return self._run(clone, "rev-parse", "HEAD").strip()
 
-    def stop(self) -> None:
-        """From another thread: end what runs, and begin nothing more."""
-        self._stopped = True
+    def stop(self, reason: str = "it was stopped") -> None:
+        """From another thread, too: end what runs, and begin nothing more."""
+        self._stopped = self._stopped or reason
         if self._process is not None:
             self._process.kill()
+
+    def _next(self, output: int) -> bytes:
+        """What git says next, b"" at its end; whoever is silent for too long is ended."""
+        ready, _, _ = select.select([output], [], [], SILENCE if self._alone else None)
+        if not ready:
+            self.stop(f"nothing came for {SILENCE:.0f} seconds")
+        return os.read(output, 1 << 16)
 
     def _run(self, directory: Path, *words: str) -> str:
         """The end of what git says. Raises InvalidInput when it fails."""
@@ -154,11 +163,11 @@ class Git:
                 self.stop()
             assert process.stdout is not None
             said = b""
-            while piece := os.read(process.stdout.fileno(), 1 << 16):
+            while piece := self._next(process.stdout.fileno()):
                 said = (said + piece)[-_END:]
         text = said.decode(errors="replace")
         if process.returncode:
-            reason = "it was stopped" if self._stopped else (text.strip().splitlines() or ["it failed"])[-1]
+            reason = self._stopped or (text.strip().splitlines() or ["it failed"])[-1]
             raise InvalidInput(f"git {words[0]}: {_without_password(reason)}")
         return text
 

@@ -72,7 +72,8 @@ class CopyStep:
         self._fetched[source] = await bring(self._instruction, source, target, checksum)
 
     async def _clone(self, add: Add, source: str, target: Path, checksum: str) -> Item:
-        path, commit = await fetching.clone(source, target, add.keep_git_dir, checksum)
+        turns = self._stage.build.workshop.turns_of_git
+        path, commit = await fetching.clone(source, target, turns, add.keep_git_dir, checksum)
         return Item("", path, is_directory=True, commit=commit if add.keep_git_dir else "")
 
     async def _download(self, _: Add, source: str, target: Path, checksum: str) -> Item:

@@ -5,6 +5,7 @@ Source: https://docs.docker.com/reference/dockerfile/#add.
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import hashlib
 import posixpath
@@ -40,13 +41,17 @@ def is_url(text: str) -> bool:
     return text.startswith(("http://", "https://"))
 
 
-async def clone(url: str, target: Path, keep: bool = False, checksum: str = "") -> tuple[Path, str]:
+async def clone(
+    url: str, target: Path, turns: asyncio.Semaphore, keep: bool = False, checksum: str = ""
+) -> tuple[Path, str]:
     """Fetch a git repository into the new directory ``target``: where in it is what ``url`` asks for, and the commit.
 
+    A thread waits for git: ``turns`` lets few do so, however many servers are slow.
     ``keep``: with ``.git``. ``checksum``: how the commit's id has to begin. Raises InvalidInput, CorruptContent.
     """
     runner = git.Git(alone=True)
-    directory, commit = await in_thread(runner.fetch, git.parse(url), target, keep, stop=runner.stop)
+    async with turns:
+        directory, commit = await in_thread(runner.fetch, git.parse(url), target, keep, stop=runner.stop)
     if not commit.startswith(checksum):
         raise CorruptContent(f"expected checksum to match {checksum}, got {commit}: {url}")
     return directory, commit

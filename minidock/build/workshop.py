@@ -23,6 +23,9 @@ from minidock.messages import BuildEvent
 from minidock.oci.platform import Platform
 from minidock.oci.reference import Reference
 
+MOST_GITS = 4
+"""So many at once: each has a thread, of which the daemon has not many more."""
+
 Tell = Callable[[BuildEvent], None]
 Result = TypeVar("Result")
 
@@ -85,6 +88,7 @@ class Workshop:
         self._builds = directory / "builds"
         self.directories = CacheDirectories(directory / "build-cache")
         self._memory = memory / "builds"
+        self.turns_of_git = asyncio.Semaphore(MOST_GITS)
 
     def sweep(self) -> None:
         """At the daemon's start: remove what builds left that were killed."""

@@ -100,7 +100,7 @@ async def build(
             context = place[0] / "context"
             context.mkdir(mode=0o755)
             if asked.remote:
-                await _fetch_context(asked, context)
+                await _fetch_context(engine, asked, context)
             else:
                 await in_thread(unpack, body, context)
             image = await Build(engine.workshop, Machine(engine, asked, tell, flush), asked.request, place, tell).run()
@@ -114,10 +114,10 @@ async def build(
     return image
 
 
-async def _fetch_context(asked: Asked, context: Path) -> None:
+async def _fetch_context(engine: Engine, asked: Asked, context: Path) -> None:
     """``remote=``: the URL of a git repository, of an archive, or of a Dockerfile. Raises InvalidInput."""
     if git.is_repository(asked.remote):
-        directory, _ = await clone(asked.remote, context.parent / "clone")
+        directory, _ = await clone(asked.remote, context.parent / "clone", engine.workshop.turns_of_git)
         directory.rename(context)
         return
     if not is_url(asked.remote):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -9,9 +10,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
+from minidock.build.workshop import MOST_GITS
+from minidock.daemon import main
 from tests.engine.build_contexts import Builder, assert_nothing_left
 from tests.engine.harness import Daemon, running_daemon, wait_for
 from tests.repositories import add_submodule, commit, git, repository, serving
@@ -151,22 +155,39 @@ def test_a_directory_that_is_called_like_a_host(builder: Builder) -> None:
 
 
 @contextmanager
-def silent_build(daemon: Daemon, url: str = "git://127.0.0.1:PORT/x") -> Iterator[socket.socket]:
-    """A build whose git waits for a server that accepts and says nothing; yields the connection of the request."""
+def silent_server(daemon: Daemon, count: int = 1) -> Iterator[tuple[IO[str], str]]:
+    """A server that takes ``count`` connections and says nothing; its own words (here, gone), and its port."""
     listening = (
-        "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True);"
-        "c, _ = s.accept(); print('here', flush=True); c.recv(1000); c.recv(1); print('gone', flush=True)"
+        "import socket, sys, threading; s = socket.create_server(('127.0.0.1', 0), backlog=99)\n"
+        "def serve(c): c.recv(1000); c.recv(1); print('gone', flush=True)\n"
+        "print(s.getsockname()[1], flush=True)\n"
+        "for _ in range(int(sys.argv[1])):\n"
+        "    c, _ = s.accept(); print('here', flush=True)\n"
+        "    threading.Thread(target=serve, args=[c], daemon=True).start()"
     )
-    command = [*daemon.inside(), sys.executable, "-c", listening]
+    command = [*daemon.inside(), sys.executable, "-c", listening, str(count)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        port = server.stdout.readline().strip()
+        try:
+            yield server.stdout, server.stdout.readline().strip()
+        finally:
+            server.kill()
+
+
+def ask(remote: str) -> bytes:
+    """A request for a build of a URL."""
+    return f"POST /v1.44/build?remote={remote} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+@contextmanager
+def silent_build(daemon: Daemon, url: str = "git://127.0.0.1:PORT/x") -> Iterator[socket.socket]:
+    """A build whose git waits for a server that accepts and says nothing; yields the connection of the request."""
+    with silent_server(daemon, 2) as (server, port):
         with daemon.connection() as connection:
-            head = f"POST /v1.44/build?remote={url.replace('PORT', port)} HTTP/1.1\r\nHost: x\r\nContent-Length: 0"
-            connection.sendall(f"{head}\r\n\r\n".encode())
-            assert server.stdout.readline() == "here\n"
+            connection.sendall(ask(url.replace("PORT", port)))
+            assert server.readline() == "here\n"
             yield connection
-        assert server.stdout.readline() == "gone\n"  # git has let go of the connection
+        assert server.readline() == "gone\n"  # git has let go of the connection
 
 
 def test_a_server_that_says_nothing(builder: Builder) -> None:
@@ -174,6 +195,23 @@ def test_a_server_that_says_nothing(builder: Builder) -> None:
     with silent_build(builder.daemon) as connection:
         connection.shutdown(socket.SHUT_RDWR)
         wait_for(lambda: not list(builder.daemon.root.glob("data/builds/*")), "the end of the build")
+
+
+def test_many_servers_that_say_nothing(builder: Builder) -> None:
+    """More than the daemon has threads: everybody else is served all the same, and those in the queue can leave it."""
+    daemon = builder.daemon
+    count = main.MOST_THREADS + 6
+    with silent_server(daemon, count) as (server, port), contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(daemon.connection()) for _ in range(count)]
+        for number, connection in enumerate(connections):
+            connection.sendall(ask(f"git://127.0.0.1:{port}/{number}"))
+        assert [server.readline() for _ in range(MOST_GITS)] == ["here\n"] * MOST_GITS
+        wait_for(lambda: len(list(daemon.root.glob("data/builds/*"))) == count, "all builds to begin")
+        assert "fine\n" in builder.build("FROM tiny\nRUN echo fine", nocache="1").text
+        assert builder.run("tiny", "echo", "fine") == "fine"
+        for connection in reversed(connections):
+            connection.shutdown(socket.SHUT_RDWR)
+        wait_for(lambda: not list(daemon.root.glob("data/builds/*")), "the end of the builds")
 
 
 @pytest.mark.parametrize("url", ["git://127.0.0.1:PORT/x", "http://127.0.0.1:PORT/x.git"])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import socket
 import subprocess
 import sys
 import tarfile
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from minidock.client.build_context import prepare
 from minidock.errors import InvalidInput
+from minidock.git import Git, parse
 from tests.repositories import add_submodule, commit, git, repository, serving
 
 
@@ -82,12 +86,7 @@ def test_a_build_in_a_hook_leaves_its_repository(tmp_path: Path, served: str, mo
 def test_a_talkative_server_takes_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a server has to say comes through git's error output, however long it is."""
     repository(tmp_path / "app", {"Dockerfile": "FROM scratch"})
-    hook = tmp_path / "talk"
-    hook.write_text('#!/bin/sh\nyes "a line of a long story" | head -c 60000000 >&2; exec "$@"\n')
-    hook.chmod(0o755)
-    settings = tmp_path / "settings"
-    settings.write_text(f"[uploadpack]\npackObjectsHook = {hook}\n")
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+    _with_hook(tmp_path, monkeypatch, 'yes "a line of a long story" | head -c 60000000 >&2')
     fetch = (
         "import pathlib, sys; from minidock import git;"
         "git.Git().fetch(git.parse(sys.argv[1]), pathlib.Path(sys.argv[2]));"
@@ -155,3 +154,56 @@ def test_without_git(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
     with pytest.raises(InvalidInput, match="unable to find 'git'"):
         context_of(f"{served}/app")
+
+
+@contextmanager
+def silent_server() -> Iterator[tuple[socket.socket, str]]:
+    """A server that takes connections, and says nothing; and its address."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        yield server, f"git://127.0.0.1:{server.getsockname()[1]}/app"
+
+
+def test_git_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that never answers is left after it, and so is the whole clone."""
+    (tmp_path / "clones").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "clones"))
+    monkeypatch.setattr("minidock.git.PATIENCE", 1.0)
+    with silent_server() as (server, address):
+        with pytest.raises(InvalidInput, match="git fetch: not done after 1 seconds"):
+            context_of(address)
+        _said_until_the_end(server)
+    assert not list((tmp_path / "clones").iterdir())
+
+
+@pytest.mark.root
+def test_a_daemon_s_git_is_not_silent_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that says nothing is left; one that takes its time, and tells of it, is not."""
+    monkeypatch.setattr("minidock.git.SILENCE", 1.0)
+    with silent_server() as (server, address):
+        with pytest.raises(InvalidInput, match="git fetch: nothing came for 1 seconds"):
+            Git(alone=True).fetch(parse(address), tmp_path / "clone")
+        _said_until_the_end(server)
+    repository(tmp_path / "app", {"f": "content"})
+    _with_hook(tmp_path, monkeypatch, "for n in 1 2 3 4 5; do echo still counting >&2; sleep 0.4; done")
+    begin = time.monotonic()
+    with serving(tmp_path) as address:
+        directory, _ = Git(alone=True).fetch(parse(f"{address}/app"), tmp_path / "slow")
+    assert (directory / "f").read_text() == "content" and time.monotonic() - begin > 1.5
+
+
+def _with_hook(directory: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """A server that is started from now on runs a script before it sends anything."""
+    hook, settings = directory / "hook", directory / "settings"
+    hook.write_text(f'#!/bin/sh\n{script}; exec "$@"\n')
+    hook.chmod(0o755)
+    settings.write_text(f"[uploadpack]\npackObjectsHook = {hook}\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(settings))
+
+
+def _said_until_the_end(server: socket.socket) -> None:
+    """Everything that git has told: it ends only when git does."""
+    connection, _ = server.accept()
+    with connection:
+        connection.settimeout(30)
+        assert b"git-upload-pack" in b"".join(iter(lambda: connection.recv(1000), b""))
