@@ -16,7 +16,7 @@ from minidock.build.context import leave_out, read_dockerfile
 from minidock.build.parser import parse
 from minidock.build.sources import Source
 from minidock.build.stage import StageBuild
-from minidock.build.stages import PROXIES, Plan
+from minidock.build.stages import PROXIES, Plan, Stage
 from minidock.build.state import State
 from minidock.build.workshop import Machine, Request, Tell, Workshop, in_thread
 from minidock.errors import InvalidInput
@@ -41,7 +41,10 @@ class Build:
         self.epoch = _epoch(request.arguments)
         self.has_failed = False
         self.used_arguments: set[str] = set()
-        self.tasks: dict[int, asyncio.Task[State]] = {}
+        self.total = 0
+        self.stages: dict[int, StageBuild] = {}
+        self.tasks: dict[int, asyncio.Task[None]] = {}
+        self.group: asyncio.TaskGroup
         self.plan: Plan
 
     def now(self) -> str:
@@ -53,7 +56,8 @@ class Build:
         started = time.monotonic()
         with self.workshop.images.bringing():
             self.plan = await in_thread(self._prepare)
-            self.tell(BuildEvent(kind="plan", total=self.plan.total))
+            self.total = self.plan.total
+            self.tell(BuildEvent(kind="plan", total=self.total))
             self._tell_declarations()
             state = await self._run_stages()
             image = await in_thread(self._finish, state)
@@ -73,20 +77,25 @@ class Build:
     def _tell_declarations(self) -> None:
         for number, declaration in enumerate(self.plan.declarations, 1):
             self.used_arguments |= {name for name, _ in declaration.names}
-            self.tell(BuildEvent(kind="started", step=number, total=self.plan.total, text=declaration.written))
+            self.tell(BuildEvent(kind="started", step=number, total=self.total, text=declaration.written))
             self.tell(BuildEvent(kind="done", step=number))
 
     async def _run_stages(self) -> State:
         step = len(self.plan.declarations) + 1
         try:
             async with asyncio.TaskGroup() as group:
+                self.group = group
                 for stage in self.plan.stages:
-                    self.tasks[stage.number] = group.create_task(StageBuild(self, stage, step).run())
+                    self._begin(stage, step)
                     step += 1 + len(stage.steps)
         except BaseExceptionGroup as errors:
             # The first one is why the others were cancelled.
             raise errors.exceptions[0] from None
-        return self.tasks[self.plan.stages[-1].number].result()
+        return self.stages[self.plan.stages[-1].number].state
+
+    def _begin(self, stage: Stage, step: int) -> None:
+        self.stages[stage.number] = StageBuild(self, stage, step)
+        self.tasks[stage.number] = self.group.create_task(self.stages[stage.number].run())
 
     def _finish(self, state: State) -> Image:
         return self.workshop.images.add_image(state.layers, state.document, *self.request.names)
@@ -95,13 +104,17 @@ class Build:
         unused = set(self.request.arguments) - self.used_arguments - PROXIES - {"SOURCE_DATE_EPOCH"}
         if unused:
             text = f"[Warning] One or more build-args {sorted(unused)} were not consumed"
-            self.tell(BuildEvent(kind="status", step=self.plan.total, text=text.replace("'", "").replace(",", "")))
+            self.tell(BuildEvent(kind="status", step=self.total, text=text.replace("'", "").replace(",", "")))
 
-    async def result_of(self, number: int) -> State:
-        """What another stage became; waits for it. Raises InvalidInput for one that was not thought to be needed."""
+    async def result_of(self, number: int) -> StageBuild:
+        """Another stage at its end; waits for it. One that only a build trigger asks for is begun now."""
         if number not in self.tasks:
-            raise InvalidInput(f"stage {number} is used by a build trigger only: use it in the Dockerfile too")
-        return await asyncio.shield(self.tasks[number])
+            stage, step = self.plan.every[number], self.total + 1
+            self.total += 1 + len(stage.steps)
+            self.tell(BuildEvent(kind="plan", total=self.total))
+            self._begin(stage, step)
+        await asyncio.shield(self.tasks[number])
+        return self.stages[number]
 
     async def pull(self, name: str, platform: platforms.Platform | None, step: int) -> Image:
         """An image by its name, from here or from a registry."""

@@ -7,7 +7,6 @@ import hashlib
 import posixpath
 import tempfile
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +21,7 @@ from minidock.build.syntax import Add, Copy
 from minidock.build.workshop import in_thread
 from minidock.dockerignore import Ignore
 from minidock.errors import InvalidInput, NotFound
-from minidock.images import Image
+from minidock.images import Image, Layer
 from minidock.images.archive import Entry
 
 if TYPE_CHECKING:
@@ -97,11 +96,16 @@ class CopyStep:
             chown = f"--chown={stage.expand(instruction.chown)} " if instruction.chown else ""
             what, where = self._summary(items), stage.expand(instruction.destination)
             told = stage.remark(f"{instruction.keyword} {chown}{what} in {where} ")
-            parts = [str(order.owner), str(order.mode), str(order.parents), str(instruction.link)]
+            # Whom the words of --chown mean depends on nothing but them and what is below.
+            parts = [chown, str(order.mode), str(order.parents), str(instruction.link)]
             parts += [f"unpack {item.name}" for number, item in enumerate(items) if number in order.unpacks]
             # What is linked does not depend on what is below: it is copied into nothing.
             onto = beginning(None, stage.build.platform, None).image() if instruction.link else None
-            make = partial(stage.change, lambda root: copying.copy(root, order), onto)
+
+            def make() -> Layer | None:
+                owned = dataclasses.replace(order, owner=self._owner())
+                return stage.change(lambda root: copying.copy(root, owned), onto)
+
             stage.keep(stage.state.config, told, make, [*parts, *(item.name for item in items)])
 
     def _order(self, items: Sequence[Item]) -> Order:
@@ -109,7 +113,6 @@ class CopyStep:
         return Order(
             items,
             self._destination(),
-            owner=self._owner(expand(instruction.chown)),
             mode=Mode(expand(instruction.chmod)) if instruction.chmod else None,
             parents=isinstance(instruction, Copy) and instruction.parents,
             unpacks=frozenset(number for number, item in enumerate(items) if self._unpacks(item)),
@@ -160,7 +163,8 @@ class CopyStep:
             )
         return path
 
-    def _owner(self, who: str) -> copying.Owner | None:
+    def _owner(self) -> copying.Owner | None:
+        who = self._stage.expand(self._instruction.chown)
         if not who:
             return None
         with self._stage.source(self._stage.state.image()) as tree:

@@ -8,6 +8,7 @@ Source: BuildKit, frontend/dockerfile/parser (parser.go, directives.go).
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -94,6 +95,15 @@ def _heredoc(word: str, lines: Iterator[tuple[int, str]], start: int) -> Heredoc
             return Heredoc(name, "".join(f"{part}\n" for part in content), verbatim, strips)
         content.append(line)
     raise InvalidInput(f"dockerfile parse error line {start}: unterminated heredoc")
+
+
+def fields(flag: str) -> list[str]:
+    """The parts of a flag's value between commas; one in double quotes may have commas in it. Raises InvalidInput."""
+    try:
+        (found,) = csv.reader([flag], strict=True)
+    except (csv.Error, ValueError) as error:
+        raise InvalidInput(f"failed to parse csv mounts: {error}") from None
+    return found
 
 
 def raw_words(text: str, escape: str) -> list[str]:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minidock import units
+from minidock.build.lines import fields
 from minidock.build.settings import absolute
 from minidock.errors import InvalidInput, NotImplementedYet
 from minidock.images.lookup import lookup
@@ -28,8 +29,10 @@ _NAMES = {
     "bind": {"target", "source", "from", "ro", "rw"},
     "cache": {"target", "source", "from", "ro", "rw", "id", "sharing", "mode", "uid", "gid"},
     "tmpfs": {"target", "size"},
-    "secret": {"target", "id", "required", "mode", "uid", "gid", "env"},
+    "secret": {"target", "source", "id", "required", "mode", "uid", "gid", "env"},
 }
+_SWITCHES = ("ro", "rw", "required")
+"""They need no value."""
 _SAME = {"dst": "target", "destination": "target", "src": "source", "readonly": "ro", "readwrite": "rw"}
 
 
@@ -56,9 +59,9 @@ class RunMount:
     @property
     def identity(self) -> str:
         """A cache's or a secret's name."""
-        return self.options.get("id") or (
-            posixpath.basename(self.target) if self.kind == "secret" else self.target.rstrip("/")
-        )
+        if self.kind == "secret":
+            return self.options.get("id") or self.options.get("source") or posixpath.basename(self.target)
+        return self.options.get("id") or self.target.rstrip("/")
 
 
 @dataclass(frozen=True)
@@ -74,9 +77,14 @@ class Bound:
 def parse(text: str, config: ContainerDefaults, expand: Callable[[str], str]) -> RunMount:
     """Read ``type=…,target=…``. Raises InvalidInput, NotImplementedYet."""
     options: dict[str, str] = {}
-    for field in text.split(","):
+    for field in fields(text):
         name, equals, value = field.strip().partition("=")
         name = _SAME.get(name.lower(), name.lower())
+        if not equals and name not in _SWITCHES:
+            raise InvalidInput(f"invalid field '{field}' must be a key=value pair")
+        if name == "from" and "$" in value:
+            # The stages that are needed are chosen before any variable has a value.
+            raise InvalidInput("'from' doesn't support variable expansion, define alias stage instead")
         options[name] = expand(value) if equals else "true"
     kind = options.pop("type", "bind")
     if kind == "ssh":
@@ -88,9 +96,10 @@ def parse(text: str, config: ContainerDefaults, expand: Callable[[str], str]) ->
             raise InvalidInput(f"unexpected key '{name}' for mount type '{kind}'")
     target = options.pop("target", "")
     if kind == "secret" and not target:
-        if not options.get("id"):
+        secret = options.get("id") or options.get("source")
+        if not secret:
             raise InvalidInput("--mount=type=secret needs an id or a target")
-        target = "" if options.get("env") else f"/run/secrets/{options['id']}"
+        target = "" if options.get("env") else f"/run/secrets/{secret}"
     elif not target:
         raise InvalidInput(f"--mount=type={kind} needs a target")
     if options.get("sharing", "shared") not in ("shared", "private", "locked"):

@@ -107,8 +107,13 @@ def _flags(kind: type[Instruction], text: str, escape: str) -> tuple[dict[str, A
 
 def _unquoted(word: str, escape: str) -> str:
     """A flag without its quotes and escapes; a variable in it is left for later."""
-    pieces = re.findall(rf"""{re.escape(escape)}(.)|(['"])|(.)""", word, re.DOTALL)
-    return "".join(escaped or plain for escaped, _, plain in pieces)
+    one = re.escape(escape)
+
+    def meaning(match: re.Match[str]) -> str:
+        return re.sub(rf"(?s){one}(.)", r"\1", "".join(filter(None, match.groups())))
+
+    # Quotes within quotes of the other kind are text: --mount='type=bind,"source=a,b",target=/x'
+    return re.sub(rf"""(?s)'([^']*)'|"((?:{one}.|[^"{one}])*)"|({one}.)|['"]""", meaning, word)
 
 
 def _json_list(text: str) -> tuple[str, ...] | None:

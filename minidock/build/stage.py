@@ -46,16 +46,15 @@ class StageBuild:
         self._base = ""
         self.state: State
 
-    async def run(self) -> State:
+    async def run(self) -> None:
         """All of its steps."""
         for offset, instruction in enumerate([self.stage.start, *self.stage.steps]):
             self.number += offset > 0
             await self._step(instruction)
-        return self.state
 
     async def _step(self, instruction: syntax.Instruction) -> None:
         """One instruction, told of before and after."""
-        begin, total = time.monotonic(), self.build.plan.total
+        begin, total = time.monotonic(), self.build.total
         self.tell("started", total=total, stage=self.stage.name, text=instruction.written)
         self._was_cached = False
         try:
@@ -101,11 +100,12 @@ class StageBuild:
         stage, build = self.stage, self.build
         wanted = platforms.parse(stage.platform) if stage.platform else None
         if stage.base is not None:
-            self.state = await build.result_of(stage.base)
-            return
-        image = None if stage.image == "scratch" else await build.pull(stage.image, wanted, self.number)
-        self._base = image.id if image else ""
-        self.state = beginning(image, wanted or build.platform, build.epoch)
+            base = await build.result_of(stage.base)
+            self.state, self.arguments = base.state, dict(base.arguments)
+        else:
+            image = None if stage.image == "scratch" else await build.pull(stage.image, wanted, self.number)
+            self._base = image.id if image else ""
+            self.state = beginning(image, wanted or build.platform, build.epoch)
         triggers = self.state.config.on_build
         if triggers:
             count = f"{len(triggers)} build trigger{'s' * (len(triggers) > 1)}"
@@ -190,7 +190,7 @@ class StageBuild:
         """What ``--from=name`` means here: an earlier stage, or an image."""
         number = self.build.plan.stage(name, self.stage.number)
         if number is not None:
-            return (await self.build.result_of(number)).image()
+            return (await self.build.result_of(number)).state.image()
         return await self.build.pull(name, None, self.number)
 
     def source(self, image: Image | None) -> AbstractContextManager[Source]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from minidock import units
 from minidock.build import words
+from minidock.build.lines import fields
 from minidock.build.parser import Dockerfile
 from minidock.build.syntax import Arg, Copy, From, Instruction, Label, Run
 from minidock.errors import InvalidInput
@@ -42,9 +43,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Plan:
-    """The stages that are needed, in the file's order; the last is what is wanted."""
+    """The stages that are needed, in the file's order; the last is what is wanted. ``every``: those of the file."""
 
     stages: tuple[Stage, ...]
+    every: tuple[Stage, ...]
     globals: dict[str, str]
     declarations: tuple[Arg, ...]
     names: dict[str, int]
@@ -100,7 +102,8 @@ def plan(
     if labels:
         stages[wanted] = _with_labels(stages[wanted], labels)
     needed = sorted(needed_stages(stages, names, wanted))
-    return Plan(tuple(stages[number] for number in needed), known, declarations, names, dockerfile.escape)
+    chosen = tuple(stages[number] for number in needed)
+    return Plan(chosen, tuple(stages), known, declarations, names, dockerfile.escape)
 
 
 def declared(
@@ -188,6 +191,6 @@ def sources_of(step: Instruction) -> list[str]:
     if isinstance(step, Copy) and step.source_stage:
         return [step.source_stage]
     if isinstance(step, Run):
-        options = [option.partition("=") for mount in step.mounts for option in mount.split(",")]
+        options = [option.partition("=") for mount in step.mounts for option in fields(mount)]
         return [value for name, _, value in options if name.strip().lower() == "from"]
     return []

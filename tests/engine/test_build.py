@@ -6,6 +6,7 @@ import base64
 import bz2
 import gzip
 import lzma
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import zstandard
 
 from tests.archives import archive, directory, file, hardlink, symlink
 from tests.engine.build_contexts import Builder, assert_nothing_left, context
-from tests.engine.harness import Daemon
+from tests.engine.harness import Daemon, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -95,7 +96,7 @@ def test_arguments_have_their_scopes(builder: Builder) -> None:
         buildargs={"BASE": "tiny", "INNER": "given", "HIDDEN": "x", "UNUSED": None},
     )
     assert "[outer] [given] [env] [] []" in built.text
-    assert "<> <>" in built.text
+    assert "<outer> <given>" in built.text
     assert "{amd64}" in built.text or "{arm64}" in built.text
     assert "[Warning] One or more build-args [HIDDEN] were not consumed" in built.text
 
@@ -115,6 +116,62 @@ def test_triggers_run_in_who_builds_on_it(builder: Builder) -> None:
     built = builder.build("FROM base", {"f": "content"})
     assert "# Executing 2 build triggers" in built.text and "triggered content" in built.text
     assert not builder.config(built.image).get("OnBuild")
+
+
+def test_stages_that_only_a_trigger_names(builder: Builder) -> None:
+    """They are built when the trigger asks for them, with what they are built from; a name or a number will do."""
+    builder.build(
+        """FROM tiny
+        ONBUILD COPY --from=files /f /copied
+        ONBUILD RUN --mount=from=1,source=/f,target=/bound cat /bound > /read
+        """,
+        t="asks",
+    )
+    text = """FROM tiny AS under
+        RUN echo made > /f
+        FROM under AS files
+        FROM tiny AS unused
+        RUN echo never
+        FROM asks
+        RUN cat /copied /read
+        """
+    built = builder.build(text)
+    assert "\nmade\nmade\n" in built.text and "never" not in built.text
+    steps = [line.split()[1] for line in built.text.split("\n") if line.startswith("Step ")]
+    assert [step[0] for step in steps] == list("12345") and steps[0] == "1/2" and steps[-1] == "5/5"
+    events = builder.build(text, minidock="1").events
+    assert [event["total"] for event in events if event["kind"] == "plan"] == [2, 3, 5]
+    assert builder.build(text).cached == 3
+    assert "missing" in builder.fails(text.replace("AS files", "AS missing"))
+    builder.daemon.ok("rmi", "-f", "asks")
+
+
+def test_triggers_of_a_stage(builder: Builder) -> None:
+    """A stage that is built on another one runs its triggers, with the arguments that it inherits."""
+    text = "FROM tiny AS base\nARG A=1\nONBUILD ARG B=2\nONBUILD RUN echo triggered $A\nFROM base\nRUN echo $A $B"
+    built = builder.build(text)
+    assert built.text.count("triggered 1\n") == 1 and "\n1 2\n" in built.text
+    assert not builder.config(built.image).get("OnBuild")
+
+
+def test_arguments_are_inherited(builder: Builder) -> None:
+    """By who builds on a stage, not by who takes files from it; what the child says itself wins."""
+    text = """ARG G=global
+        FROM tiny AS base
+        ARG A=default B
+        ARG G
+        FROM base AS child
+        ARG A=own
+        RUN echo a=$A b=$B g=$G
+        FROM child
+        RUN echo grand $A $B $G > /f
+        FROM tiny
+        COPY --from=2 /f /f
+        RUN cat /f; echo other $A $B $G.
+        """
+    assert "a=own b=given g=global\n" in (told := builder.build(text, buildargs={"B": "given"}).text)
+    assert "grand own given global\n" in told and "other .\n" in told
+    assert "grand mine given global\n" in builder.build(text, buildargs={"A": "mine", "B": "given"}).text
 
 
 # ------------------------------------------------------------------------------------------------ RUN
@@ -227,6 +284,32 @@ def test_locked_caches_in_any_order(builder: Builder) -> None:
     assert "\n1\n2\n" in built.text
 
 
+def test_mounts_as_they_may_be_written(builder: Builder) -> None:
+    """Values may have variables in them, and commas if they are quoted; type and sharing in any case."""
+    text = """FROM tiny
+ARG DIR=d
+ENV WHERE=/to KIND=bind
+RUN --mount=type=$KIND,source=${DIR},target=$WHERE cat /to/f
+RUN --mount='type=bind,"source=a,b",target="/x y"' cat "/x y"
+RUN --mount=type=bind,\\"source=a,b\\",target=/x cat /x
+RUN --mount=type=cache,id=${DIR}1,target=/c,uid=${U:-5} stat -c %u /c && touch /c/f
+RUN --mount=type=cache,id=d1,target=/e,sharing=private ls /e
+"""
+    told = builder.build(text, {"d__f": "in d\n", "a,b": "a and b\n"}).text
+    assert "\nin d\n" in told and told.count("\na and b\n") == 2 and "\n5\n" in told and "\nf\n" in told
+
+
+def test_one_cache_twice_in_a_step(builder: Builder) -> None:
+    """It is the same directory, also if nobody else may have it meanwhile; from another image it is another one."""
+    locked = "--mount=type=cache,id=twice,sharing=locked,target="
+    made = builder.build(f"FROM tiny\nRUN {locked}/a {locked}/b echo same > /a/f && cat /b/f")
+    assert "\nsame\n" in made.text
+    text = f"FROM tiny AS other\nRUN echo other > /f\nFROM tiny\nRUN {locked}/c,from=other cat /c/f; echo x > /c/f"
+    assert "\nother\n" in builder.build(text).text
+    again = builder.build(f"{text}; echo again")
+    assert "\nx\nagain\n" in again.text
+
+
 def test_what_is_bound_decides_what_is_a_hit(builder: Builder) -> None:
     """Another content of a bound file is another step."""
     text = "FROM tiny\nRUN --mount=target=/x,source=f cat /x"
@@ -266,6 +349,9 @@ def test_secrets_are_seen_and_not_kept(builder: Builder) -> None:
         ("RUN --mount=type=bind,foo=1,target=/x true", "unexpected key 'foo'"),
         ("RUN --mount=type=cache true", "needs a target"),
         ("RUN --mount=source=none,target=/x true", "file does not exist"),
+        ("RUN --mount=type=cache,target true", "invalid field 'target' must be a key=value pair"),
+        ("RUN --mount=from=$A,target=/x true", "'from' doesn't support variable expansion"),
+        ("RUN --mount='type=bind,\"target=/x' true", "failed to parse csv mounts"),
         ("RUN --network=foo true", "unsupported network mode"),
         ("COPY none /", "COPY failed: file not found in build context or excluded by .dockerignore: stat none"),
         ("COPY ../x /", "forbidden path outside the build context: ../x"),
@@ -413,6 +499,21 @@ def test_target_and_names_of_stages(builder: Builder) -> None:
 
 
 # ------------------------------------------------------------------------------------------------ the cache
+
+
+def test_a_hit_mounts_nothing(builder: Builder, tmp_path: Path) -> None:
+    """Also with --chown, whose names the image's own files explain: strace sees no overlay but for RUN's."""
+    text = "FROM tiny\nRUN echo me:x:7:8:::/ > /etc/passwd\nCOPY --chown=me f /f\nCOPY --link --chown=7 f /g"
+    owners = builder.build(f"{text}\nRUN stat -c %u:%g /f /g", {"f": "x"})
+    assert "\n7:7\n7:7\n" in owners.text
+    trace, pid = tmp_path / "trace", str(builder.daemon.pid)
+    command = ["strace", "-f", "-qq", "-o", str(trace), "-e", "trace=mount,fsopen,mkdir", "-p", pid]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as strace:
+        wait_for(lambda: "TracerPid:\t0" not in Path(f"/proc/{pid}/status").read_text(), "strace to attach")
+        assert builder.build(text, {"f": "x"}).cached == 3
+        strace.terminate()
+    seen = trace.read_text()
+    assert "mkdir" in seen and "overlay" not in seen
 
 
 def test_an_unchanged_context_hits_and_a_changed_byte_misses(builder: Builder) -> None:
