@@ -84,7 +84,8 @@ class Names:
                 transaction.execute("update images set last_tagged_ns = ? where id = ?", (time.time_ns(), image_id))
 
     def drop_name(self, name: Reference) -> None:
-        """Forget a name, if it is one."""
+        """Forget a name, if it is one. A digest stands without the tag beside it."""
+        name = name.with_digest(name.digest) if name.digest else name
         with self._database.transaction() as transaction:
             transaction.execute("delete from image_names where name = ?", (str(name),))
 

@@ -3,6 +3,9 @@
 A name is removed first. Only with its last name the image goes too, and only if no container stands on it. By id, an
 image goes with all its names, if they are all of one repository.
 
+One rule of Docker's is not here, that an image with children stays: our images know no parents, and a layer is kept
+for as long as any image has it.
+
 Source: https://github.com/moby/moby/blob/v20.10.24/daemon/images/image_delete.go (ImageDelete).
 """
 
@@ -48,10 +51,10 @@ def _by_name(image: Image, asked: str, force: bool, users: Sequence[Use]) -> Rem
             f"{users[0].container_id[:12]} is using its referenced image {_short(image)}"
         )
     name = references.parse(asked).with_default_tag()
-    name = name.with_digest(name.digest) if name.digest else name
     dropped = [name]
-    rest = [other for other in image.names if other != name]
-    if name.tag and not any(other.tag and other.name == name.name for other in rest):
+    # Beside a digest a tag says nothing, but the answer repeats it.
+    rest = [other for other in image.names if other != (name.with_digest(name.digest) if name.digest else name)]
+    if name.tag and not name.digest and not any(other.tag and other.name == name.name for other in rest):
         # The last tag of a repository takes the repository's digests with it.
         dropped += [other for other in rest if other.name == name.name]
         rest = [other for other in rest if other.name != name.name]

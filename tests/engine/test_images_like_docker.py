@@ -281,3 +281,72 @@ def test_import_for_another_platform(both: Both) -> None:
     both.ours.ok("import", "--platform", "linux/arm64", "-", "foreign", input=tiny_archive())
     assert both.ours.json("GET", "/images/foreign/json")["Architecture"] == "arm64"
     both.ours.ok("rmi", "foreign")
+
+
+@pytest.mark.parametrize(
+    ("names", "container", "words"),
+    [
+        ("r:1", "", "r:1"),
+        ("r:1 r:2", "", "r:1"),
+        ("r:1 r:2", "", "ID"),
+        ("r:1 s:1", "", "ID"),
+        ("r:1 s:1", "", "-f ID"),
+        ("r:1", "", "SHORT"),
+        ("", "", "ID"),
+        ("r:1", "true", "r:1"),
+        ("r:1", "true", "ID"),
+        ("r:1", "true", "-f r:1"),
+        ("r:1", "true", "-f ID"),
+        ("", "true", "ID"),
+        ("r:1 s:1", "true", "r:1"),
+        ("r:1 r:2", "true", "ID"),
+        ("r:1", "sleep 100", "r:1"),
+        ("r:1", "sleep 100", "-f r:1"),
+        ("r:1", "sleep 100", "-f ID"),
+        ("r:1 s:1", "sleep 100", "-f ID"),
+        ("r:1 s:1", "", "r:1 nobody s:1"),
+        ("r:1", "", "-f nobody r:1"),
+        ("", "", "-f nobody"),
+        ("r:1", "", "r:2"),
+    ],
+)
+def test_what_rmi_takes(both: Both, names: str, container: str, words: str) -> None:
+    """By name and by id, in use or not: the same lines and exit code, and the same names and images left."""
+    answers = []
+    images = both.say("commit", "-c", f"LABEL rmi='{names} {container} {words}'", "made")
+    for daemon, image in zip((both.ours.docker, both.theirs.docker), images, strict=True):
+        for name in names.split():
+            daemon("tag", image, name)
+        if container:
+            daemon("run", "-d", "--name", "user", "--network", "none", image, "sh", "-c", container)
+        if container == "true":
+            daemon("wait", "user")
+        asked = [{"ID": image, "SHORT": image.removeprefix("sha256:")[:6]}.get(word, word) for word in words.split()]
+        done = daemon("rmi", *asked)
+        left = daemon("images", "--no-trunc", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}")
+        answers.append([done.returncode, *(plain(text, image) for text in (done.stdout, done.stderr, left.stdout))])
+        daemon("rm", "-f", "user")
+        daemon("rmi", "-f", image)
+    assert answers[0] == answers[1]
+
+
+def plain(text: str | bytes, image: str) -> list[str]:
+    """The lines in any order, without other ids than the image's own: how many layers go is each one's affair."""
+    lines = (text.decode() if isinstance(text, bytes) else text).splitlines()
+    own = image.removeprefix("sha256:")
+    named = (line.replace(own, "OWN").replace(own[:12], "OWN").replace(own[:6], "OWN") for line in lines)
+    return sorted({re.sub(r"\b[0-9a-f]{12,64}\b", "OTHER", line) for line in named})
+
+
+def test_an_image_that_others_stand_on(both: Both) -> None:
+    """dockerd keeps it without a name, and refuses its id; ours lets it go. In both the others keep its layers."""
+    both.say("commit", "-c", "LABEL is=parent", "made", "parent")
+    both.say("run", "--name", "grown", "--network", "none", "parent", "sh", "-c", "echo grown > /grown")
+    both.say("commit", "grown", "child")
+    both.say("rm", "grown")
+    ids = both.say("images", "-q", "--no-trunc", "parent")
+    ours, theirs = both.say("rmi", "parent")
+    assert ours == f"{theirs}\nDeleted: {ids[0]}"
+    assert b"image has dependent child images" in both.theirs.docker("rmi", "-f", ids[1]).stderr
+    for told in both.say("run", "--rm", "--network", "none", "child", "cat", "/etc/new", "/grown"):
+        assert told == "new\ngrown"

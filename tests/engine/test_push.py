@@ -101,6 +101,26 @@ def test_mounted_from_another_repository(scene: Scene) -> None:
     assert len(re.findall("Mounted from ", told)) == 2
 
 
+@pytest.mark.parametrize(
+    "words", ["NAME@DIGEST", "NAME:1", "NAME:1@DIGEST", "NAME@DIGEST NAME:1", "NAME:1 NAME@DIGEST"]
+)
+def test_rmi_by_digest(scene: Scene, words: str) -> None:
+    """A digest is a name like others, but goes with its repository's last tag; the same lines, and the same left."""
+    name, answers = f"{HERE}/by-digest", []
+    scene.ours.ok("tag", "made", f"{name}:1")
+    digest = re.search("sha256:[0-9a-f]{64}", scene.ours.ok("push", f"{name}:1"))
+    assert digest is not None
+    for daemon in (scene.ours.docker, scene.theirs.docker):
+        daemon("pull", f"{name}:1")
+        done = daemon("rmi", *words.replace("NAME", name).replace("DIGEST", digest[0]).split())
+        left = daemon("images", "--digests", "--format", "{{.Repository}}:{{.Tag}}@{{.Digest}}", name)
+        told = [text if isinstance(text, str) else text.decode() for text in (done.stdout, done.stderr, left.stdout)]
+        answers.append([done.returncode, *(text.splitlines() for text in told)])
+        daemon("rmi", f"{name}@{digest[0]}")
+        daemon("rmi", f"{name}:1")
+    assert answers[0] == answers[1]
+
+
 def test_all_tags(scene: Scene) -> None:
     """``push -a`` sends every tag of the repository, and nothing else."""
     for tag in ("a", "b"):

@@ -37,7 +37,7 @@ def image(*names: str) -> Image:
         (["a:1", "a:2", f"a@{DIGEST}"], "a:1", False, [], ["a:1"], False),
         (["a:1", f"b@{DIGEST}"], "a:1", False, [], ["a:1"], False),
         ([f"a@{DIGEST}", "a:1"], f"a@{DIGEST}", False, [], [f"a@{DIGEST}"], False),
-        ([f"a@{DIGEST}"], f"a:9@{DIGEST}", False, [], [f"a@{DIGEST}"], True),
+        ([f"a@{DIGEST}"], f"a:9@{DIGEST}", False, [], [f"a:9@{DIGEST}"], True),
         (["a:1"], "a:1", True, [RUNNING], ["a:1"], False),
         (["a:1"], "a:1", True, [STOPPED], ["a:1"], True),
         (["a:1"], "1212", False, [], ["a:1"], True),
