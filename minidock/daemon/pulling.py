@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from minidock import units
 from minidock.daemon.engine import Engine
 from minidock.messages import Progress, ProgressDetail
 from minidock.oci.platform import Platform
 from minidock.oci.reference import Reference
-from minidock.registry import progress
+from minidock.registry import asking, progress
 from minidock.registry import pull as registry
 from minidock.registry.credentials import Credentials
 from minidock.registry.settings import Settings
@@ -31,8 +32,35 @@ async def pull(
 ) -> None:
     """Bring an image here; raises what the registry raises. ``tell`` is called on the event loop, a line a time; with
     ``explain`` it hears of each exchange with the registry, too."""
-    loop = asyncio.get_running_loop()
     reference = reference.with_default_tag()
+    _tell_outcome(tell, reference, await _bring(engine, reference, platform, credentials, tell, explain))
+
+
+async def pull_all(
+    engine: Engine,
+    reference: Reference,
+    platform: Platform,
+    credentials: Credentials,
+    tell: Tell,
+    explain: bool = False,
+) -> None:
+    """The same for every tag that the repository ``reference`` has."""
+    tags = await asking.tags(reference, credentials, settings(engine))
+    names = [replace(reference, tag=tag) for tag in tags]
+    new = [await _bring(engine, name, platform, credentials, tell, explain) for name in names]
+    _tell_outcome(tell, reference, any(new))
+
+
+def _tell_outcome(tell: Tell, reference: Reference, is_new: bool) -> None:
+    outcome = "Downloaded newer image for" if is_new else "Image is up to date for"
+    tell(Progress(status=f"Status: {outcome} {reference.familiar}"))
+
+
+async def _bring(
+    engine: Engine, reference: Reference, platform: Platform, credentials: Credentials, tell: Tell, explain: bool
+) -> bool:
+    """One image; is it another than the name meant before?"""
+    loop = asyncio.get_running_loop()
     before = engine.images.find(str(reference))
 
     def on_progress(event: progress.Progress) -> None:
@@ -68,10 +96,8 @@ async def pull(
         )
         image = await asyncio.to_thread(engine.images.put, pulled.manifest, reference, pulled.digest)
     tell(Progress(status=f"Digest: {pulled.digest}"))
-    is_old = before is not None and before.id == image.id
-    outcome = "Image is up to date for" if is_old else "Downloaded newer image for"
-    tell(Progress(status=f"Status: {outcome} {reference.familiar}"))
     engine.tell_image("pull", reference.familiar, reference.familiar_name)
+    return before is None or before.id != image.id
 
 
 def settings(engine: Engine) -> Settings:

@@ -17,7 +17,7 @@ from minidock.errors import NotFound, RegistryError, Unauthorized
 from minidock.oci.distribution import CATALOG_SCOPE
 from minidock.oci.image import MAX_CONFIG, Descriptor, Index, parse_config, parse_manifest
 from minidock.oci.platform import Platform
-from minidock.oci.reference import Reference
+from minidock.oci.reference import Reference, is_tag
 from minidock.registry.answers import read_limited, read_refusal
 from minidock.registry.client import Registry
 from minidock.registry.credentials import ANONYMOUS, Credentials
@@ -86,8 +86,11 @@ class _Results(msgspec.Struct):
     results: list[Result]
 
 
-class _Catalog(msgspec.Struct):
+class _Page(msgspec.Struct):
+    """Of one of the two lists."""
+
     repositories: list[str] | None = None
+    tags: list[str] | None = None
 
 
 async def search(
@@ -106,21 +109,30 @@ async def search(
                 return _decode(await read_limited(response, LARGEST_PAGE), _Results, domain).results[:limit]
             if domain == HUB:
                 raise (await read_refusal(response)).error()
-        found = [name for name in await _catalog(registry, domain) if term in name]
+        none = f"registry {domain} offers no search and no catalog of its repositories"
+        found = [name for name in await _names(registry, registry.base / "v2" / "_catalog", none) if term in name]
         return [Result(name=f"{domain}/{name}") for name in found[:limit]]
 
 
-async def _catalog(registry: Registry, domain: str) -> list[str]:
-    """All repositories, a page at a time."""
+async def tags(reference: Reference, credentials: Credentials, settings: Settings) -> list[str]:
+    """All tags of the repository. Raises what a pull raises."""
+    async with Transport(settings) as transport:
+        registry = await Registry.connect(transport, addresses(reference.domain, settings), reference, credentials)
+        return [tag for tag in await _names(registry, registry.url("tags/list")) if is_tag(tag)]
+
+
+async def _names(registry: Registry, url: URL, none: str = "") -> list[str]:
+    """All tags or repositories, a page at a time. ``none`` says what it means that there is no such list."""
     names: list[str] = []
     for _ in range(MOST_PAGES):
         query = {"n": str(PAGE)} | ({"last": names[-1]} if names else {})
-        async with await registry.exchange("GET", (registry.base / "v2" / "_catalog").with_query(query)) as response:
-            if response.status in (404, 405):
-                raise NotFound(f"registry {domain} offers no search and no catalog of its repositories")
+        async with await registry.exchange("GET", url.with_query(query)) as response:
+            if none and response.status in (404, 405):
+                raise NotFound(none)
             if not response.ok:
-                raise (await read_refusal(response)).error()
-            page = _decode(await read_limited(response, LARGEST_PAGE), _Catalog, domain).repositories or []
+                raise await registry.refused(response, "tags")
+            found = _decode(await read_limited(response, LARGEST_PAGE), _Page, registry.base.authority)
+            page = found.repositories or found.tags or []
             names += page
             if "Link" not in response.headers or not page:
                 break

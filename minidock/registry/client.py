@@ -194,6 +194,8 @@ class Registry:
             return denied(self._reference.familiar_name, "denied: requested access to the resource is denied", hint)
         if refusal.status == 404 and kind == "manifests":
             return NotFound(f"manifest for {self._reference.familiar} not found: {refusal.reason}")
+        if refusal.status == 404 and kind == "tags":
+            return NotFound(f"repository {self._reference.familiar_name} not found: {refusal.reason}")
         if refusal.status == 401:
             reason = "no basic auth credentials" if self.authorizer.lacks_password() else refusal.reason
             return Unauthorized(f"{refusal.what}: {reason}{hint}")

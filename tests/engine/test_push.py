@@ -129,6 +129,25 @@ def test_all_tags(scene: Scene) -> None:
     assert [tag for tag in ("a", "b") if f"{tag}: digest: sha256:" in told] == ["a", "b"]
 
 
+def test_pull_all_tags(scene: Scene) -> None:
+    """``pull -a`` brings every tag, and then finds nothing new; of a repository that is not there it says so."""
+    name = f"{HERE}/pulled"
+    for image, tag in (("tiny", "a"), ("made", "b"), ("made", "c")):
+        scene.ours.ok("tag", image, f"{name}:{tag}")
+    scene.ours.ok("push", "-a", name)
+    scene.ours.ok("rmi", f"{name}:a", f"{name}:b", f"{name}:c")
+    for repository in (name, name, f"{HERE}/nothing"):
+        answers = []
+        for daemon in (scene.ours.docker, scene.theirs.docker):
+            done = daemon("pull", "-a", repository)
+            told = [text if isinstance(text, str) else text.decode() for text in (done.stdout, done.stderr)]
+            # Which layers were here before, each has its own story about.
+            shown = [line for line in lines("".join(told)) if not re.match("[0-9a-f]{12}: ", line)]
+            answers.append((done.returncode, shown))
+        assert answers[0] == answers[1]
+    assert sorted(scene.ours.ok("images", "--format", "{{.Tag}}", name).split()) == ["a", "b", "c"]
+
+
 def test_what_push_refuses(scene: Scene) -> None:
     """In dockerd's words: no such image, no such tag."""
     for host in (scene.ours.host, scene.theirs.host):

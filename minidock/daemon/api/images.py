@@ -149,7 +149,7 @@ async def prune(engine: Engine, request: web.Request, asked: Prune) -> web.Respo
 class Create(Making):
     """One of the first two is needed."""
 
-    from_image = text("pull this; `tag` is a tag or a digest of it", name="fromImage")
+    from_image = text("pull this; `tag` is a tag or a digest of it; with none, all that it has", name="fromImage")
     source = text("import this archive: an URL, or `-`: the body", name="fromSrc")
     message = text("a comment for the history of what is imported")
     platform = platform("pull this one of several; or what is imported is for this one")
@@ -172,7 +172,8 @@ async def _pull(engine: Engine, request: web.Request, asked: Create) -> web.Stre
         name += f"@{chosen}" if ":" in chosen else f":{chosen}"
     reference = references.parse(name)
     identity, platform, explain = asked.identity, asked.platform or platforms.host(), asked.explain
-    return await progress.tell(request, lambda tell: pulling.pull(engine, reference, platform, identity, tell, explain))
+    pull = pulling.pull if reference.tag or reference.digest else pulling.pull_all
+    return await progress.tell(request, lambda tell: pull(engine, reference, platform, identity, tell, explain))
 
 
 async def _import(engine: Engine, request: web.Request, asked: Create) -> web.StreamResponse:
