@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from minidock.oci import platform as platforms
 from tests.engine.harness import Daemon, running_daemon, tiny_archive
+from tests.engine.test_pull import minidock
 from tests.peers import Dockerd, dockerd
-from tests.registries import DebianRegistry, debian_registry, htpasswd_auth
+from tests.registries import DebianRegistry, debian_registry, digest_of, htpasswd_auth, make_index, own_registry
 
 pytestmark = pytest.mark.root
 
@@ -119,6 +121,49 @@ def test_rmi_by_digest(scene: Scene, words: str) -> None:
         daemon("rmi", f"{name}@{digest[0]}")
         daemon("rmi", f"{name}:1")
     assert answers[0] == answers[1]
+
+
+@pytest.fixture(scope="module", params=["Debian's", "ours"])
+def target(request: pytest.FixtureRequest, scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry beside our daemon, which has the index ``many`` whole: three platforms and an attestation."""
+    directory = tmp_path_factory.mktemp("many")
+    make_index(platforms.host().architecture, "s390x", "riscv64").write_layout(directory / "layout", "many:1")
+    archive = subprocess.run(["tar", "-C", directory / "layout", "-c", "."], capture_output=True, check=True).stdout
+    assert "many:1" in scene.ours.ok("load", input=archive)
+    if request.param == "ours":
+        with own_registry(directory / "own", address="127.0.0.1:5014", inside=scene.ours.inside()) as address:
+            yield address
+    else:
+        yield HERE
+
+
+@pytest.mark.parametrize("platform", ["", "linux/s390x", f"linux/{platforms.host().architecture}"])
+def test_a_platform_or_all(scene: Scene, target: str, platform: str) -> None:
+    """The whole index goes, or with --platform one manifest alone, also of a platform that is not ours."""
+    name = f"{target}/many{platform.replace('/', '-')}:1"
+    scene.ours.ok("tag", "many:1", name)
+    told = minidock(scene.ours, "push", *(["--platform", platform] if platform else []), name)
+    assert told.returncode == 0, told.stderr
+    inspect = [*scene.ours.inside(), "skopeo", "inspect", "--tls-verify=false"]
+    raw = subprocess.run([*inspect, "--raw", f"docker://{name}"], capture_output=True, check=True).stdout
+    assert digest_of(raw) in told.stdout
+    document = json.loads(raw)
+    if not platform:
+        there = [entry["platform"]["architecture"] for entry in document["manifests"]]
+        assert there == ["unknown", platforms.host().architecture, "s390x", "riscv64"]
+        return
+    assert "manifests" not in document
+    config = subprocess.run([*inspect, "--config", f"docker://{name}"], capture_output=True, check=True).stdout
+    assert f"linux/{json.loads(config)['architecture']}" == platform
+
+
+def test_a_platform_that_is_not_there(scene: Scene) -> None:
+    """The error says which is missing, and nothing is pushed."""
+    scene.ours.ok("tag", "tiny", f"{HERE}/single:1")
+    done = minidock(scene.ours, "push", "--platform", "linux/mips", f"{HERE}/single:1")
+    assert done.returncode == 1
+    assert "linux/mips" in done.stderr
+    assert scene.ours.docker("pull", f"{HERE}/single:1").returncode == 1
 
 
 def test_all_tags(scene: Scene) -> None:
