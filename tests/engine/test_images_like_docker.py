@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -314,7 +314,8 @@ def test_what_rmi_takes(both: Both, names: str, container: str, words: str) -> N
     """By name and by id, in use or not: the same lines and exit code, and the same names and images left."""
     answers = []
     images = both.say("commit", "-c", f"LABEL rmi='{names} {container} {words}'", "made")
-    for daemon, image in zip((both.ours.docker, both.theirs.docker), images, strict=True):
+    daemons: tuple[Callable[..., Any], ...] = (both.ours.docker, both.theirs.docker)
+    for daemon, image in zip(daemons, images, strict=True):
         for name in names.split():
             daemon("tag", image, name)
         if container:
