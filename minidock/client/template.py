@@ -1,21 +1,38 @@
 """Go's templates, as Docker's users write them after ``--format``.
 
 A template is text with actions in double braces: ``{{.Name}}``, ``{{range .Mounts}}{{.Source}} {{end}}``. This is the
-language of Go's ``text/template`` without its ``define``, ``block``, ``template`` and ``call``. Three passes: words
-(:func:`_lex`), a tree (:class:`_Parser`), and text (:mod:`minidock.client.template_nodes`).
+language of Go's ``text/template``. Three passes: words (:func:`_lex`), a tree (:class:`_Parser`), and text
+(:mod:`minidock.client.template_nodes`).
 
-Data are what JSON gives: dictionaries, lists, strings, numbers, booleans, None. A dictionary that is a :class:`Record`
-stands for a Go struct: its values may be functions, and asking for a field that it lacks is an error.
+Data are what JSON gives: dictionaries, lists, strings, numbers, booleans, None; or those with Go's types
+(:mod:`minidock.client.go_types`). A dictionary that is a :class:`Record` stands for a Go struct: its values may be
+functions, and asking for a field that it lacks is an error.
+
+Source: https://pkg.go.dev/text/template.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
-from minidock.client.template_functions import FUNCTIONS, CannotParse, Record, TemplateError
-from minidock.client.template_nodes import If, Jump, Node, Operand, Pipe, Print, Range, Scope, Text, With, render_all
+from minidock.client.template_functions import FUNCTIONS, CannotParse, Function, Record, TemplateError
+from minidock.client.template_nodes import (
+    Command,
+    If,
+    Include,
+    Jump,
+    Node,
+    Operand,
+    Pipe,
+    Print,
+    Range,
+    Scope,
+    Text,
+    With,
+    render_all,
+)
 
 __all__ = ["Record", "Template", "TemplateError", "parse_format"]
 
@@ -23,26 +40,29 @@ __all__ = ["Record", "Template", "TemplateError", "parse_format"]
 class Template:
     """A parsed template. ``name`` appears in errors, as in Go. Raises TemplateError when the text makes no sense."""
 
-    def __init__(self, text: str, name: str = "", functions: dict[str, Callable[..., Any]] | None = None) -> None:
+    def __init__(self, text: str, name: str = "", functions: dict[str, Function] | None = None) -> None:
         self.text, self.name = text, name
         self.functions = FUNCTIONS | (functions or {})
+        self.defined: dict[str, list[Node]] = {}
         self.nodes = _Parser(self).parse()
 
     def render(self, data: Any) -> str:
         """The text for ``data``. Raises TemplateError."""
         output: list[str] = []
-        render_all(self.nodes, Scope(self, data, output), data)
+        try:
+            render_all(self.nodes, Scope(self, data, output), data)
+        except RecursionError:
+            raise TemplateError(f"template: {self.name}: exceeded maximum template depth") from None
         return "".join(output)
 
     def line(self, position: int) -> int:
         """The line that an offset is on, counted from 1."""
         return self.text.count("\n", 0, position) + 1
 
-    def fail(self, position: int, source: str, message: str) -> NoReturn:
-        """Raise what went wrong while rendering, with the place in Go's notation."""
-        column = position - (self.text.rfind("\n", 0, position) + 1)
-        place = f"template: {self.name}:{self.line(position)}:{column}"
-        raise TemplateError(f'{place}: executing "{self.name}" at <{source}>: {message}')
+    def place(self, position: int) -> str:
+        """Name, line and column of an offset, as Go writes them; of an empty name nothing is left."""
+        column = len(self.text[self.text.rfind("\n", 0, position) + 1 : position].encode())
+        return f"{self.name}:{self.line(position)}:{column}"
 
 
 def parse_format(text: str, name: str = "") -> Template:
@@ -66,7 +86,8 @@ _WORD = re.compile(
     r"""(?P<space>\s+)
       | (?P<close>-?\}\})
       | (?P<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)
-      | (?P<number>[+-]?(?:0x[0-9a-fA-F]+|\d+(?:\.\d+)?(?:e[+-]?\d+)?))
+      | (?P<character>'(?:[^'\\\n]|\\.)[^'\n]*')
+      | (?P<number>[+-]?(?:0[xX][\da-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?))
       | (?P<field>\.[^\W\d]\w*)
       | (?P<variable>\$\w*)
       | (?P<name>[^\W\d]\w*)
@@ -86,6 +107,9 @@ def _lex(template: Template) -> list[_Token]:
             position, trim = comment.end(), bool(comment[1])
             continue
         tokens.append(_Token("open", "{{", start))
+        if re.compile(r"\s*/\*").match(text, inside):
+            message = "comment ends before closing delimiter" if "*/" in text[inside:] else "unclosed comment"
+            raise TemplateError(f"template: {template.name}:{template.line(inside)}: {message}")
         position, trim = _lex_action(template, inside, tokens)
     tokens.append(_text(text[position:], position, trim, False))
     return [token for token in tokens if token.text]
@@ -102,7 +126,9 @@ def _lex_action(template: Template, position: int, tokens: list[_Token]) -> tupl
         match = _WORD.match(template.text, position)
         if match is None:
             character = template.text[position]
-            message = "unterminated quoted string" if character in '"`' else f"unexpected {character!r} in command"
+            message = "unterminated quoted string" if character in '"`' else f'unexpected "{character}" in command'
+            if character in "{}":
+                message = f"bad character U+{ord(character):04X} '{character}'"
             raise TemplateError(f"template: {template.name}:{template.line(position)}: {message}")
         kind, word = match.lastgroup or "", match[0]
         if kind != "space":
@@ -125,6 +151,8 @@ class _Parser:
         self.template = template
         self.tokens = _lex(template)
         self.at = 0
+        self.depth = self.ranges = 0  # how many {{if}}, {{with}}, {{range}} … are open, and of these {{range}}
+        self.variables = ["$"]
 
     def parse(self) -> list[Node]:
         nodes, ended_by = self._nodes()
@@ -164,44 +192,121 @@ class _Parser:
             if keyword in ("end", "else"):
                 self.at += 1
                 return nodes, keyword
-            if keyword in ("break", "continue"):
-                self.at += 1
-                self._close()
-                nodes.append(Jump(keyword))
-            else:
-                nodes.append(self._control(keyword) if keyword in _CONTROLS else self._action())
+            nodes += self._statement(keyword, token.position)
         return nodes, ""
 
-    def _close(self) -> None:
-        if self._next().kind != "close":
+    def _statement(self, keyword: str, position: int) -> list[Node]:
+        """What one action, or one with all up to its ``{{end}}``, adds to the text: for ``define``, nothing."""
+        if keyword == "define" and self.depth == 0:
+            name = self._name(keyword)
+            self._close("define clause")
+            self._define(name, self._definition())
+            return []
+        if keyword == "block":
+            return [self._block(position)]
+        if keyword == "template":
+            return [self._include(keyword, position)]
+        if keyword in ("break", "continue"):
+            return [self._jump(keyword)]
+        return [self._control(keyword) if keyword in _CONTROLS else self._action()]
+
+    def _name(self, keyword: str) -> str:
+        """The quoted name after ``define``, ``block`` and ``template``."""
+        self.at += 1
+        token = self._next()
+        if token.kind != "string":
             self.at -= 1
-            self._fail(f"unexpected <{self._peek().text}> in command")
+            self._fail(f"unexpected {_shown(token)} in {keyword} clause")
+        return str(self._value(token))
+
+    def _definition(self) -> list[Node]:
+        """The nodes up to ``{{end}}``: they see no variable of what is around them."""
+        outside = self.variables, self.ranges
+        self.variables, self.ranges, self.depth = ["$"], 0, self.depth + 1
+        nodes, ended_by = self._nodes()
+        if ended_by != "end":
+            self._fail("unexpected {{else}}" if ended_by else "unexpected EOF")
+        self._close()
+        (self.variables, self.ranges), self.depth = outside, self.depth - 1
+        return nodes
+
+    def _block(self, position: int) -> Node:
+        """``{{block "name" pipe}} … {{end}}``: a definition, and its use."""
+        include = self._include("block", position)
+        if include.pipe is None:
+            self._fail("missing value for block clause")
+        self._define(include.name, self._definition())
+        return include
+
+    def _define(self, name: str, nodes: list[Node]) -> None:
+        if name in self.template.defined:
+            self._fail(f'template: multiple definition of template "{name}"')
+        self.template.defined[name] = nodes
+
+    def _include(self, keyword: str, position: int) -> Include:
+        name = self._name(keyword)
+        pipe = None if self._skip() == "close" else self._pipe()
+        self._close()
+        end = self.tokens[self.at - 1]
+        source = self.template.text[position : end.position + len(end.text)].replace("block", "template", 1)
+        return Include(name, pipe, self.template.text.index('"', position) if '"' in source else position, source)
+
+    def _jump(self, keyword: str) -> Node:
+        self.at += 1
+        if self._skip() != "close":
+            self._fail(f"unexpected {_shown(self._peek())} in {{{{{keyword}}}}}")
+        if not self.ranges:
+            self._fail(f"{{{{{keyword}}}}} outside {{{{range}}}}")
+        self._close()
+        return Jump(keyword)
+
+    def _close(self, place: str = "command") -> None:
+        token = self._next()
+        if token.kind != "close":
+            self.at -= 1
+            self._fail("unexpected right paren" if token.kind == ")" else f"unexpected {_shown(token)} in {place}")
 
     def _action(self) -> Node:
         if self._skip() == "close":
             self._fail("missing value for command")
         pipe = self._pipe()
+        if len(pipe.names) > 1:
+            self._fail("too many declarations in command")
         self._close()
         return Print(pipe)
 
     def _control(self, keyword: str) -> Node:
+        """``if``, ``with`` and ``range``; a variable of theirs is known up to their ``{{end}}``."""
         self.at += 1
         if self._skip() == "close":
             self._fail(f"missing value for {keyword}")
+        known, self.depth = len(self.variables), self.depth + 1
         pipe = self._pipe()
+        if len(pipe.names) > (2 if keyword == "range" else 1):
+            self._fail(f"too many declarations in {keyword}")
         self._close()
+        self.ranges += keyword == "range"
         body, ended_by = self._nodes()
-        otherwise: list[Node] = []
-        if ended_by == "else":
-            if self._skip() == "name" and self._peek().text in ("if", "with"):
-                otherwise = [self._control(self._peek().text)]
-                return _CONTROLS[keyword](pipe, body, otherwise)  # the inner one has eaten the only {{end}}
-            self._close()
-            otherwise, ended_by = self._nodes()
-        if ended_by != "end":
+        self.ranges -= keyword == "range"
+        otherwise = self._else(keyword) if ended_by == "else" else []
+        if not ended_by:
             self._fail("unexpected EOF")
-        self._close()
+        if ended_by == "end":
+            self._close("end")
+        del self.variables[known:]
+        self.depth -= 1
         return _CONTROLS[keyword](pipe, body, otherwise)
+
+    def _else(self, keyword: str) -> list[Node]:
+        """What follows ``{{else}}``; the control of an ``{{else if}}`` has eaten the only ``{{end}}``."""
+        if self._skip() == "name" and self._peek().text in ("if", "with"):
+            return [self._control(self._peek().text)]
+        self._close("else")
+        otherwise, ended_by = self._nodes()
+        if ended_by != "end":
+            self._fail(f"expected end; found {{{{{ended_by}}}}}" if ended_by else "unexpected EOF")
+        self._close("end")
+        return otherwise
 
     def _pipe(self) -> Pipe:
         """``$x := command | command``."""
@@ -220,59 +325,102 @@ class _Parser:
         while self._skip() == "|":
             self.at += 1
             commands.append(self._command())
+            if commands[-1].operands[0].literal or commands[-1].operands[0].kind == ".":
+                self._fail(f"non executable command in pipeline stage {len(commands)}")
+        self.variables += names if declares else []
         return Pipe(names, declares, commands)
 
-    def _command(self) -> list[Operand]:
-        """A function and its arguments, or a single value."""
+    def _command(self) -> Command:
         operands = [self._operand()]
         while self._peek().kind == "space":
             if self._skip() in ("close", "|", ")"):
                 break
             operands.append(self._operand())
-        return operands
+        return Command(operands, " ".join(operand.source for operand in operands))
 
     def _operand(self) -> Operand:
         token = self._next()
         kind, value, position = token.kind, self._value(token), token.position
+        if kind == "name" and token.text in _CONSTANTS:
+            kind = "constant"
         fields = [token.text[1:]] if kind == "field" else []
         first = True
         while self._peek().kind == "field":
+            if kind in ("string", "number", "character", "constant"):
+                self._fail(f"unexpected . after term {json.dumps(token.text)}")
             link = self._next(skip_space=False)
             fields.append(link.text[1:])
             position = link.position if first else position  # where Go says that a chain of fields is
             first = False
         end = self._peek().position
+        kind = "number" if kind == "character" else kind
         return Operand(kind, value, fields, position, self.template.text[token.position : end])
 
     def _value(self, token: _Token) -> Any:
         if token.kind == "string":
-            return token.text[1:-1] if token.text[0] == "`" else _unquote(token.text[1:-1])
+            return token.text[1:-1] if token.text[0] == "`" else self._unquote(token.text)
+        if token.kind == "character":
+            text = self._unquote(token.text)
+            return ord(text) if len(text) == 1 else self._fail(f"malformed character constant: {token.text}")
         if token.kind == "number":
-            return int(token.text, 0) if re.fullmatch(r"[+-]?(0x.*|\d+)", token.text) else float(token.text)
+            return self._number(token)
         if token.kind == "name" and token.text in _CONSTANTS:
             return _CONSTANTS[token.text]
-        if token.kind == "name" and token.text not in self.template.functions:
-            self.at -= 1
-            self._fail(f'function "{token.text}" not defined')
         if token.kind == "(":
             pipe = self._pipe()
             if self._next().kind != ")":
                 self._fail("unclosed left paren")
             return pipe
-        if token.kind not in ("field", "variable", "name", "."):
-            self.at -= 1
-            self._fail(
-                "missing value for command" if token.kind == "close" else f"unexpected <{token.text}> in operand"
-            )
+        self._check(token)
         return token.text
+
+    def _check(self, token: _Token) -> None:
+        """Fail on what is no operand, and on names that nothing has."""
+        self.at -= 1
+        if token.kind not in ("field", "variable", "name", "."):
+            known = {"close": "missing value for command", ")": "unexpected right paren"}
+            self._fail(known.get(token.kind, f"unexpected {_shown(token)} in operand"))
+        if token.kind == "name" and token.text in _KEYWORDS:
+            self._fail(f"unexpected <{token.text}> in command")
+        if token.kind == "name" and token.text not in self.template.functions:
+            self._fail(f'function "{token.text}" not defined')
+        if token.kind == "variable" and token.text not in self.variables:
+            self._fail(f'undefined variable "{token.text}"')
+        self.at += 1
+
+    def _number(self, token: _Token) -> int | float:
+        """A number in any of Go's notations: ``1_000``, ``0x1f``, ``0b1``, ``017``, ``.5``, ``1e3``."""
+        text = token.text
+        try:
+            if re.fullmatch(r"[+-]?0[0-7_]+", text):
+                return int(text, 8)
+            return int(text, 0) if re.fullmatch(r"[+-]?(0[xXbBoO].*|[\d_]+)", text) else float(text)
+        except ValueError:
+            return self._fail(f'bad number syntax: "{text}"')
+
+    def _unquote(self, text: str) -> str:
+        def character(match: re.Match[str]) -> str:
+            *hexadecimal, octal, letter = match.groups()
+            if letter:
+                return _ESCAPES[letter] if letter in _ESCAPES else self._fail("invalid syntax")
+            return chr(next((int(digits, 16) for digits in hexadecimal if digits), int(octal or "0", 8)))
+
+        return _ESCAPED.sub(character, text[1:-1])
+
+
+def _shown(token: _Token) -> str:
+    """A word in an error: Go quotes it, and puts what means something to it in brackets."""
+    return f'"{token.text}"' if token.kind in ("field", "number", "string") or _plain_name(token) else f"<{token.text}>"
+
+
+def _plain_name(token: _Token) -> bool:
+    return token.kind == "name" and token.text not in _KEYWORDS
 
 
 _CONSTANTS = {"true": True, "false": False, "nil": None}
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "\\": "\\", '"': '"', "'": "'"}
-
-
-def _unquote(text: str) -> str:
-    return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[0]), text)
+_KEYWORDS = frozenset(["block", "define", "template", "if", "else", "end", "range", "with", "break", "continue"])
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v", "\\": "\\", '"': '"', "'": "'"}
+_ESCAPED = re.compile(r"\\(?:x([\da-fA-F]{2})|u([\da-fA-F]{4})|U([\da-fA-F]{8})|([0-7]{3})|(.))")
 
 
 _CONTROLS: dict[str, type[If] | type[With] | type[Range]] = {"if": If, "with": With, "range": Range}

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from minidock.client.template_functions import Nil, Record, Struct, TemplateError, show, truth, type_name
+from minidock.client.go_format import show, type_name
+from minidock.client.go_types import Map, Nil, Struct
+from minidock.client.template_functions import Function, Record, TemplateError, truth
 
 if TYPE_CHECKING:
     from minidock.client.template import Template
+
+NO_VALUE = Nil("<no value>")
 
 
 class Scope:
     """What a template sees while it renders: variables (the newest last), and where the text goes."""
 
-    def __init__(self, template: Template, data: Any, output: list[str]) -> None:
+    def __init__(self, template: Template, data: Any, output: list[str], name: str = "") -> None:
         self.template, self.output = template, output
+        self.name = name or template.name
         self.variables: list[tuple[str, Any]] = [("$", data)]
+
+    def fail(self, position: int, source: str, message: str) -> NoReturn:
+        """Raise what went wrong, with the place in Go's notation."""
+        place = f"template: {self.template.place(position)}"
+        raise TemplateError(f'{place}: executing "{self.name}" at <{source}>: {message}')
 
 
 class Leave(Exception):
@@ -32,57 +41,111 @@ class Operand(NamedTuple):
     position: int
     source: str
 
+    @property
+    def literal(self) -> bool:
+        """Whether it is written in the template: a number, a string, true, nil."""
+        return self.kind in ("number", "string", "constant")
+
     def evaluate(self, scope: Scope, dot: Any, arguments: list[Any]) -> Any:
-        """Its value. ``arguments`` are what stands behind it in a command: for a function."""
-        if self.kind == "name" and self.value in scope.template.functions:
-            value = self._call(scope.template.functions[self.value], scope, arguments)
-            arguments = []
-        elif self.kind in ("field", "."):
-            value = dot
-        elif self.kind == "variable":
-            value = self._variable(scope)
-        elif self.kind == "(":
-            value = self.value.evaluate(scope, dot)
-        else:
-            value = self.value
+        """Its value. ``arguments`` are what stands behind it in a command: for a method of a record."""
+        value = self._value(scope, dot)
         for field in self.fields:
             value = self._field(scope, value, field, arguments if field is self.fields[-1] else [])
-            arguments = [] if field is self.fields[-1] else arguments
-        if arguments:
-            scope.template.fail(self.position, self.source, f"can't give argument to non-function {self.source}")
+        if arguments and not self.fields:
+            scope.fail(self.position, self.source, f"can't give argument to non-function {self.source}")
         return value
 
-    def _variable(self, scope: Scope) -> Any:
-        for name, value in reversed(scope.variables):
-            if name == self.value:
-                return value
-        return scope.template.fail(self.position, self.source, f'undefined variable "{self.value}"')
-
-    def _call(self, function: Callable[..., Any], scope: Scope, arguments: list[Any]) -> Any:
-        try:
-            return function(*arguments)
-        except TemplateError as error:
-            scope.template.fail(self.position, self.source, f"error calling {self.value}: {error}")
-        except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-            scope.template.fail(self.position, self.source, f"error calling {self.value}: wrong arguments: {error}")
+    def _value(self, scope: Scope, dot: Any) -> Any:
+        if self.kind in ("field", "."):
+            return dot
+        if self.kind == "(":
+            return self.value.evaluate(scope, dot)
+        if self.kind == "variable":
+            return next(value for name, value in reversed(scope.variables) if name == self.value)
+        if self.kind == "name":
+            return Command([self._replace(fields=[])], self.source).evaluate(scope, dot, [])
+        return self.value
 
     def _field(self, scope: Scope, value: Any, field: str, arguments: list[Any]) -> Any:
+        if isinstance(value, Struct) and value.has(field):
+            return value.get(field)
         if isinstance(value, dict) and field in value:
             found = value[field]
             if callable(found):
-                return self._call(found, scope, arguments)
+                return self._method(scope, found, arguments)
             if not arguments:
                 return found
             message = f"{field} is not a method but has arguments"
-        elif isinstance(value, Struct) and field in value.optional:
-            return value.optional[field]
+        elif isinstance(value, Map) or value is NO_VALUE:
+            return NO_VALUE
         elif isinstance(value, dict) and not isinstance(value, Record):
             message = f'map has no entry for key "{field}"'
         elif value is None or isinstance(value, Nil):
-            message = f"nil pointer evaluating interface {{}}.{field}"
+            message = f"nil pointer evaluating {type_name(value) if value is not None else 'interface {}'}.{field}"
         else:
             message = f"can't evaluate field {field} in type {type_name(value)}"
-        return scope.template.fail(self.position, self.source, message)
+        return scope.fail(self.position, self.source, message)
+
+    def _method(self, scope: Scope, method: Any, arguments: list[Any]) -> Any:
+        if len(arguments) != 1:
+            scope.fail(
+                self.position, self.source, f"wrong number of args for {self.fields[-1]}: want 1 got {len(arguments)}"
+            )
+        return method(*arguments)
+
+
+class Command(NamedTuple):
+    """A function and its arguments, or a single value."""
+
+    operands: list[Operand]
+    source: str
+
+    def evaluate(self, scope: Scope, dot: Any, last: list[Any]) -> Any:
+        """Its value; ``last`` is what the command before it in the pipe has given."""
+        first, *others = self.operands
+        if first.kind != "name":
+            if first.kind == "constant" and first.value is None:
+                scope.fail(first.position, first.source, "nil is not a command")
+            return first.evaluate(scope, dot, [operand.evaluate(scope, dot, []) for operand in others] + last)
+        value = self._call(scope, dot, last)
+        return first._replace(kind="value", value=value).evaluate(scope, dot, [])
+
+    def _call(self, scope: Scope, dot: Any, last: list[Any]) -> Any:
+        first, *others = self.operands
+        function = scope.template.functions[first.value]
+        try:
+            function.check_count(first.value, len(others) + len(last))
+        except TemplateError as error:
+            scope.fail(first.position, first.value, str(error))
+        arguments = self._arguments(function, scope, dot, last)
+        try:
+            if first.value == "call":
+                _refuse(arguments[0], others[0].source if others else "")
+            return function.call(*arguments)
+        except TemplateError as error:
+            scope.fail(first.position, self.source, f"error calling {first.value}: {error}")
+
+    def _arguments(self, function: Function, scope: Scope, dot: Any, last: list[Any]) -> list[Any]:
+        """The arguments; of ``and`` and ``or``, as far as they matter: ``{{and .A .A.B}}`` is safe without an A."""
+        first, *others = self.operands
+        values: list[Any] = []
+        for operand in [*others, *last]:
+            value, place = (
+                (operand.evaluate(scope, dot, []), operand) if isinstance(operand, Operand) else (operand, first)
+            )
+            try:
+                function.check_type(len(values), value, place.literal)
+            except TemplateError as error:
+                scope.fail(place.position, place.source, str(error))
+            values.append(value)
+            if first.value in ("and", "or") and truth(value) is (first.value == "or"):
+                break
+        return values
+
+
+def _refuse(value: Any, source: str) -> None:
+    """``call`` is for fields that are functions, and no API tells a function: raise TemplateError."""
+    raise TemplateError("call of nil" if value is None else f"non-function {source} of type {type_name(value)}")
 
 
 class Pipe(NamedTuple):
@@ -90,7 +153,12 @@ class Pipe(NamedTuple):
 
     names: list[str]
     declares: bool
-    commands: list[list[Operand]]
+    commands: list[Command]
+
+    @property
+    def first(self) -> Operand:
+        """What errors about the whole point at."""
+        return self.commands[-1].operands[0]
 
     def evaluate(self, scope: Scope, dot: Any) -> Any:
         value = self.value(scope, dot)
@@ -100,23 +168,9 @@ class Pipe(NamedTuple):
     def value(self, scope: Scope, dot: Any) -> Any:
         """The value alone; what is left of ``:=`` stays as it was."""
         last: list[Any] = []
-        for first, *others in self.commands:
-            lazy = first.kind == "name" and first.value in ("and", "or") and not last
-            arguments = self._until_decided(first.value, others, scope, dot) if lazy else None
-            if arguments is None:
-                arguments = [operand.evaluate(scope, dot, []) for operand in others]
-            last = [first.evaluate(scope, dot, arguments + last)]
+        for command in self.commands:
+            last = [command.evaluate(scope, dot, last)]
         return last[0]
-
-    @staticmethod
-    def _until_decided(name: str, operands: list[Operand], scope: Scope, dot: Any) -> list[Any]:
-        """The arguments of ``and`` and ``or``, as far as they matter: ``{{and .A .A.B}}`` is safe without an A."""
-        values: list[Any] = []
-        for operand in operands:
-            values.append(operand.evaluate(scope, dot, []))
-            if truth(values[-1]) is (name == "or"):
-                break
-        return values
 
     def assign(self, scope: Scope, values: list[Any]) -> None:
         """Give the names their values."""
@@ -126,7 +180,7 @@ class Pipe(NamedTuple):
                 continue
             known = [index for index, (other, _) in enumerate(scope.variables) if other == name]
             if not known:
-                raise TemplateError(f'template: {scope.template.name}: undefined variable "{name}"')
+                scope.fail(self.first.position, self.first.source, f"undefined variable: {name}")
             scope.variables[known[-1]] = (name, value)
 
 
@@ -147,7 +201,23 @@ class Print(NamedTuple):
     def render(self, scope: Scope, dot: Any) -> None:
         value = self.pipe.evaluate(scope, dot)
         if not self.pipe.names:
-            scope.output.append(show(value))
+            scope.output.append("<no value>" if value is NO_VALUE else show(value))
+
+
+class Include(NamedTuple):
+    """``{{template "name" pipe}}``: what ``define`` gave that name, with the pipe's value as its dot."""
+
+    name: str
+    pipe: Pipe | None
+    position: int
+    source: str
+
+    def render(self, scope: Scope, dot: Any) -> None:
+        nodes = scope.template.defined.get(self.name)
+        if nodes is None:
+            scope.fail(self.position, self.source, f'template "{self.name}" not defined')
+        data = self.pipe.evaluate(scope, dot) if self.pipe else None
+        render_all(nodes, Scope(scope.template, data, scope.output, self.name), data)
 
 
 class Jump(NamedTuple):
@@ -210,19 +280,23 @@ class Range(NamedTuple):
             render_all(self.otherwise, scope, dot)
 
     def _elements(self, scope: Scope, value: Any) -> list[tuple[Any, Any]]:
+        value = value.empty() if isinstance(value, Nil) else value
         if isinstance(value, dict):
             return sorted(value.items())
         if isinstance(value, list):
             return list(enumerate(value))
+        first = self.pipe.first
         if isinstance(value, int) and not isinstance(value, bool):
+            if len(self.pipe.names) > 1:
+                message = f"can't use {value} to iterate over more than one variable"
+                scope.fail(first.position, first.source, message)
             return [(index, index) for index in range(value)]
         if value is None:
             return []
-        operand = self.pipe.commands[-1][0]
-        return scope.template.fail(operand.position, operand.source, f"range can't iterate over {show(value)}")
+        return scope.fail(first.position, first.source, f"range can't iterate over {show(value)}")
 
 
-Node = Text | Print | Jump | If | With | Range
+Node = Text | Print | Include | Jump | If | With | Range
 
 
 def render_all(nodes: list[Node], scope: Scope, dot: Any) -> None:

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from minidock.client.go_types import typed
 from minidock.client.table import align, write
 from minidock.client.template import Record, Template, TemplateError
-from minidock.client.template_functions import Nil, Struct, to_json
+from minidock.client.template_functions import to_json
 
 DATA: dict[str, Any] = {
     "Name": "web",
@@ -51,6 +52,10 @@ DATA: dict[str, Any] = {
         ('{{printf "%s %d %q %v %05d %x%%" .Name .Size .Name .Empty .Size 255}}', 'web 12 "web" [] 00012 ff%'),
         ('{{print 1 2 "x" 3}} {{println .Name}}', "1 2x3 web\n"),
         ('{{$x := "a"}}{{if .Name}}{{$x = "b"}}{{end}}{{$x}}', "b"),
+        ('{{define "x"}}[{{.}}{{$}}]{{end}}{{template "x" .Name}}{{template "x"}}', "[webweb][<no value><no value>]"),
+        ('{{block "x" .Name}}<{{.}}>{{end}}{{template "x" 1}}', "<web><1>"),
+        ('{{html `<a href="x">`}} {{js `\'<`}} {{urlquery `a b&`}}', "&lt;a href=&#34;x&#34;&gt; \\'\\u003C a+b%26"),
+        ("{{0x1f}} {{017}} {{1_000}} {{0b11}} {{.5}} {{1e6}} {{'a'}} {{`\\n`}}", "31 15 1000 3 0.5 1e+06 97 \\n"),
         ("a {{- .Name -}} b {{/* no word */}}{{- /* nor this */ -}} c", "awebb c"),
         (
             '{{or .Empty .Name}} {{and .Empty .Empty.Name}} {{eq .Size 11 12}} {{ne 1 2}} {{lt "a" "b"}}',
@@ -75,6 +80,15 @@ def test_a_template_renders_as_in_go(template: str, text: str) -> None:
         ("{{if}}x{{end}}", "template: :1: missing value for if"),
         ('{{"x}}', "template: :1: unterminated quoted string"),
         ("{{(.Name}}", "template: :1: unclosed left paren"),
+        ("{{$x}}", 'template: :1: undefined variable "$x"'),
+        ("{{if $x := 1}}{{end}}{{$x}}", 'template: :1: undefined variable "$x"'),
+        ("{{break}}", "template: :1: {{break}} outside {{range}}"),
+        ('{{define "a"}}x', "template: :1: unexpected EOF"),
+        ('{{if 1}}{{define "a"}}{{end}}{{end}}', "template: :1: unexpected <define> in command"),
+        ("{{template .Name}}", 'template: :1: unexpected ".Name" in template clause'),
+        ('{{define "a"}}{{end}}{{define "a"}}{{end}}', 'template: :1: template: multiple definition of template "a"'),
+        ("{{1 | 2}}", "template: :1: non executable command in pipeline stage 2"),
+        ("{{/* x }}", "template: :1: unclosed comment"),
     ],
 )
 def test_a_template_that_makes_no_sense_is_refused_in_gos_words(template: str, message: str) -> None:
@@ -91,8 +105,18 @@ def test_a_template_that_makes_no_sense_is_refused_in_gos_words(template: str, m
         ("{{.Config.Foo}}", '1:9: executing "" at <.Config.Foo>: map has no entry for key "Foo"'),
         ("\n {{.Name.Foo}}", '2:8: executing "" at <.Name.Foo>: can\'t evaluate field Foo in type string'),
         ("{{.Name true}}", '1:2: executing "" at <.Name>: Name is not a method but has arguments'),
-        ("{{index .Mounts 5}}", '1:2: executing "" at <index>: error calling index: index out of range: 5'),
-        ("{{$x}}", '1:2: executing "" at <$x>: undefined variable "$x"'),
+        ("{{index .Mounts 5}}", '1:2: executing "" at <index .Mounts 5>: error calling index: index out of range: 5'),
+        ("{{$x = 1}}", '1:7: executing "" at <1>: undefined variable: $x'),
+        ("{{lt 1 1.0}}", '1:2: executing "" at <lt 1 1.0>: error calling lt: incompatible types for comparison'),
+        ("{{not 1 2}}", '1:2: executing "" at <not>: wrong number of args for not: want 1 got 2'),
+        ("{{title 3}}", '1:8: executing "" at <3>: expected string; found 3'),
+        ("{{title .Size}}", '1:8: executing "" at <.Size>: wrong type for value; expected string; got int'),
+        ('{{template "x"}}', '1:11: executing "" at <{{template "x"}}>: template "x" not defined'),
+        (
+            '{{define "x"}}{{.Foo}}{{end}}\n{{template "x" .}}',
+            '1:16: executing "x" at <.Foo>: map has no entry for key "Foo"',
+        ),
+        ("{{call .Name}}", '1:2: executing "" at <call .Name>: error calling call: non-function .Name of type string'),
     ],
 )
 def test_what_cannot_be_rendered_says_where(template: str, message: str) -> None:
@@ -112,9 +136,15 @@ def test_a_records_field_may_be_a_method() -> None:
 
 def test_go_has_three_kinds_of_nothing() -> None:
     """A null prints as its Go type does, is false, and is null in JSON; an optional field is no error."""
-    data = Struct({"Volumes": Nil("map[]")}, {"Init": Nil("<nil>")})
-    text = Template("{{.Volumes}} {{.Init}} {{if .Init}}x{{end}}{{json .Volumes}} {{json .}}").render(data)
-    assert text == 'map[] <nil> null {"Volumes":null}'
+    data = typed({"Config": {"Volumes": None, "Env": None}, "HostConfig": {}}, "container.InspectResponse")
+    text = "{{.Config.Volumes}} {{.Config.Env}} {{.HostConfig.Init}} {{if .State}}x{{end}}{{json .Config.Volumes}}"
+    assert Template(text).render(data) == "map[] [] <nil> null"
+
+
+def test_an_endless_template_is_refused() -> None:
+    """It names itself."""
+    with pytest.raises(TemplateError, match="exceeded maximum template depth"):
+        Template('{{define "x"}}{{template "x"}}{{end}}{{template "x"}}').render(None)
 
 
 JSON = st.recursive(

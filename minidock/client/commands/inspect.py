@@ -10,9 +10,10 @@ from typing import Any
 from minidock.client.connection import segment
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flag, Flags, table
+from minidock.client.go_types import typed
 from minidock.client.listing import VIEW
 from minidock.client.template import Template, TemplateError, parse_format
-from minidock.client.template_functions import Nil, Struct, to_json
+from minidock.client.template_functions import to_json
 from minidock.errors import ErrorFromDaemon, InvalidInput, MinidockError, NotFound
 
 # In the API's order: the first that knows the name wins.
@@ -22,24 +23,11 @@ _PLACES = {
     "network": "/networks/{}",
     "volume": "/volumes/{}",
 }
-
-# JSON has one null; Go prints a missing map, list and pointer each in its own way.
-_MAPS = frozenset(
-    [
-        *("Annotations", "Config", "Data", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options"),
-        *("PortBindings", "Ports", "Status", "StorageOpt", "Sysctls", "Tmpfs", "Volumes"),
-    ]
-)
-_POINTERS = frozenset(
-    ["Health", "Healthcheck", "Init", "MemorySwappiness", "OomKillDisable", "PidsLimit", "StopTimeout"]
-)
-
-# Fields that the API leaves out when they are not set; a template may ask for them all the same.
-_OPTIONAL = {
-    "State": ("Health",),
-    "Volume": ("Status",),
-    "Config": ("Healthcheck", "StopTimeout"),
-    "HostConfig": ("Annotations", "Init", "Mounts", "StorageOpt", "Sysctls", "Tmpfs"),
+_TYPES = {
+    "container": "container.InspectResponse",
+    "image": "image.InspectResponse",
+    "network": "network.Inspect",
+    "volume": "volume.Volume",
 }
 
 
@@ -95,25 +83,22 @@ def _show(look: Callable[[str], dict[str, Any]], form: str, names: list[str]) ->
 
 
 def _print(template: Template, document: dict[str, Any]) -> None:
+    """Print a template's view of the document with Go's types, or else of the document as it is: so does Docker."""
     try:
-        print(template.render(with_nils(document, "Volume" if "Mountpoint" in document else "")))
-    except TemplateError as error:
-        print()
-        raise TemplateError(f"template parsing error: {error}") from None
+        text = template.render(typed(document, _TYPES[_kind(document)]))
+    except TemplateError:
+        try:
+            text = template.render(document)
+        except TemplateError as error:
+            print()
+            raise TemplateError(f"template parsing error: {error}") from None
+    print(text)
 
 
-def with_nils(value: Any, name: str = "") -> Any:
-    """The same document, where each null prints as Go prints the null of that field's type."""
-    if isinstance(value, dict):
-        optional = {key: _nil(key) for key in _OPTIONAL.get(name, ())}
-        return Struct({key: with_nils(inner, key) for key, inner in value.items()}, optional)
-    if isinstance(value, list):
-        return [with_nils(inner) for inner in value]
-    return _nil(name) if value is None and name else value
-
-
-def _nil(name: str) -> Nil:
-    return Nil("map[]" if name in _MAPS else "<nil>" if name in _POINTERS else "[]")
+def _kind(document: dict[str, Any]) -> str:
+    """What kind of thing the API told about."""
+    marks = {"HostConfig": "container", "RootFS": "image", "IPAM": "network"}
+    return next((kind for mark, kind in marks.items() if mark in document), "volume")
 
 
 def _of_kind(kind: str) -> Callable[[Context, Flags, list[str]], int]:

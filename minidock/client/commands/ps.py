@@ -8,10 +8,10 @@ from typing import Any
 
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flags, table
+from minidock.client.go_format import quote
 from minidock.client.listing import FORMAT, configured, filters, show
 from minidock.client.listing import labels as listed
 from minidock.client.template import Record, Template, TemplateError
-from minidock.client.template_functions import quote
 from minidock.units import SECOND, human_duration, human_size, local_time
 
 _COLUMNS = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"

@@ -8,9 +8,10 @@ from typing import Any
 
 from minidock.client.context import Context
 from minidock.client.flags import Command, Flags
+from minidock.client.go_types import typed
 from minidock.client.listing import VIEW
 from minidock.client.template import parse_format
-from minidock.client.template_functions import to_json
+from minidock.client.template_functions import TemplateError, to_json
 from minidock.errors import InvalidArguments, MinidockError
 from minidock.units import bytes_size
 
@@ -22,9 +23,18 @@ def own_version() -> str:
     return version("minidock")
 
 
-def formatted(name: str, form: str, document: dict[str, Any]) -> str:
-    """A document through a template, or as JSON. Raises TemplateError."""
-    return to_json(document) if form == "json" else parse_format(form, name).render(document)
+def formatted(name: str, form: str, document: dict[str, Any], kind: str = "any") -> str:
+    """A document through a template, or as JSON. ``kind`` is the Go type that it has. Raises TemplateError."""
+    if form == "json":
+        return to_json(document)
+    template = parse_format(form, name)
+    try:
+        return template.render(typed(document, kind))
+    except TemplateError as error:
+        try:
+            return template.render(document)
+        except TemplateError as plainer:
+            raise (error if kind != "any" else plainer) from None
 
 
 def version(context: Context, flags: Flags, arguments: list[str]) -> int:
@@ -39,7 +49,7 @@ def version(context: Context, flags: Flags, arguments: list[str]) -> int:
     except MinidockError as error:
         failure = error
     if flags["format"]:
-        print(formatted("version", flags["format"], document))
+        print(formatted("version", flags["format"], document, "system.versionInfo"))
     else:
         print(_version_text(document))
     if failure:
