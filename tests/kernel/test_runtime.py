@@ -359,12 +359,23 @@ def test_a_terminal(tmp_path: Path) -> None:
 
 def test_a_terminal_for_exec(tmp_path: Path) -> None:
     """An exec'd program gets a terminal of its own, which follows a new size and knows ^C."""
+
+    def execute(program: str) -> runtime.Running:
+        return runtime.execute(container.state_dir, oci.Process("/", [program], ["PATH=/bin"], terminal=True))
+
     with Container(tmp_path, "sleep", "100") as container:
         container.create().start()
-        process = oci.Process("/", ["sh", "-c", "tty; sleep 100"], ["PATH=/bin"], terminal=True)
-        running = runtime.execute(container.state_dir, process)
+        running = execute("tty")
         assert running.console is not None
         assert os.read(running.console, 100) == b"/dev/pts/0\r\n"
+        assert syscalls.wait_for(running.pid).code == 0
+        os.close(running.console)
+        running = execute("cat")  # not a shell: busybox's catches ^C, and at some moments forgets it
+        assert running.console is not None
+        os.write(running.console, b"hello\n")
+        said = b""
+        while said.count(b"hello") < 2:  # the terminal's echo, and cat's own
+            said += os.read(running.console, 100)
         pty.set_size(running.console, 11, 22)
         assert pty.get_size(running.console) == (11, 22)
         os.write(running.console, b"\x03")
@@ -553,10 +564,14 @@ def test_a_hook_that_takes_too_long_stops_the_container(tmp_path: Path) -> None:
     assert left_behind(container) == []
 
 
-def test_cgroup_limits_are_in_place_before_the_program(tmp_path: Path) -> None:
-    """The program finds its limits, read-only, in its own /sys/fs/cgroup."""
-    path = "/sys/fs/cgroup/pids/pids.max" if Path("/sys/fs/cgroup/pids").exists() else "/sys/fs/cgroup/pids.max"
-    container = Container(tmp_path, "sh", "-c", f"cat {path}; echo 1 > {path}")
+@pytest.mark.parametrize("own", [[], [{"type": "cgroup"}]], ids=["host's namespace", "own namespace"])
+def test_cgroup_limits_are_in_place_before_the_program(tmp_path: Path, own: list[dict[str, str]]) -> None:
+    """The program finds its limits, read-only, in its own cgroup: below the host's tree on v2, where that is shared."""
+    find = "read line < /proc/self/cgroup; file=/sys/fs/cgroup${line#0::}/pids.max"
+    if Path("/sys/fs/cgroup/pids").exists():
+        find = "file=/sys/fs/cgroup/pids/pids.max"
+    container = Container(tmp_path, "sh", "-c", f"{find}; cat $file; echo 1 > $file")
+    container.linux["namespaces"] += own
     container.linux["resources"]["pids"] = {"limit": 17}
     code, output = container.run()
     assert code == 1
