@@ -28,7 +28,7 @@ from minidock.daemon.container import Container
 from minidock.daemon.defaults import CGROUP_PARENT
 from minidock.daemon.engine import Engine
 from minidock.errors import Conflict, Forbidden, InvalidInput, KernelFeatureMissing, MinidockError, NotModified
-from minidock.kernel import cgroups, features, syscalls
+from minidock.kernel import cgroups, features, syscalls, systemd
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ async def run(config: Config) -> None:
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="worker"))
     locks = [_lock(root) for root in sorted({config.data_root, config.exec_root})]
     asked_to_end = _on_signals()
-    _check_kernel()
+    _check_machine(config)
     launcher = await Launcher.spawn()
     try:
         _leave_mount_namespace()
@@ -130,12 +130,14 @@ def _on_signals() -> asyncio.Event:
     return asked
 
 
-def _check_kernel() -> None:
+def _check_machine(config: Config) -> None:
     lacking = [f"no {feature.name}: {feature.remedy}" for feature in features.missing()]
     if obstacle := cgroups.detect().obstacle:
         lacking.append(obstacle)
     if not os.access("/proc/sys/net/ipv4/ip_forward", os.W_OK):
         lacking.append("/proc/sys is read-only: inside a container, it has to be --privileged")
+    if config.cgroup_driver == "systemd" and not systemd.booted():
+        lacking.append("systemd is not this machine's first process: use --exec-opt native.cgroupdriver=cgroupfs")
     if lacking:
         raise KernelFeatureMissing("; ".join(lacking))
 

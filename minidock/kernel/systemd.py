@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minidock.errors import KernelFeatureMissing, MinidockError
@@ -19,6 +20,11 @@ if TYPE_CHECKING:  # imported where it is needed: most shims never ask
 
 BUS_NAME, PATH, MANAGER = "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager"
 TIMEOUT = 30.0
+
+
+def booted() -> bool:
+    """Whether systemd is this machine's first process, as sd_booted(3) knows it."""
+    return Path("/run/systemd/system").is_dir()
 
 
 def state() -> str:

@@ -81,6 +81,11 @@ def test_a_foreign_bridge_is_left_alone() -> None:
             "cd $D; mkdir data low up work; mount -t overlay -o lowerdir=low,upperdir=up,workdir=work none data; cd -",
             "choose a --data-root on ext4, xfs, btrfs or tmpfs; inside a container, on a volume",
         ),
+        (
+            'echo \'{"exec-opts": ["native.cgroupdriver=systemd"]}\' > $D/daemon.json; '
+            "[ ! -d /run/systemd ] || mount -t tmpfs none /run/systemd",
+            "systemd is not this machine's first process: use --exec-opt native.cgroupdriver=cgroupfs",
+        ),
     ],
 )
 def test_what_the_machine_lacks_is_told_with_the_remedy(tmp_path: Path, change: str, told: str) -> None:
