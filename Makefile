@@ -53,7 +53,7 @@ test:
 # What the guest adds: the same test files as on this machine, on another kind of cgroups.
 GUEST_OPTIONS := test_limits_reach_the_kernel test_what_the_kernel_lacks_is_left_out_with_a_warning
 GUEST_TESTS ?= tests/kernel/test_cgroups.py tests/kernel/test_cgroups_v2.py tests/engine/test_limits.py tests/engine/test_stats.py \
-	tests/engine/test_runtimes.py \
+	tests/engine/test_runtimes.py tests/kernel/test_runtime.py tests/kernel/test_runtime_command.py \
 	$(addprefix tests/engine/test_create_options.py::,$(GUEST_OPTIONS)) \
 	tests/faults/test_daemon_surroundings.py::test_without_delegation_limits_are_left_out_and_told \
 	tests/kernel/test_networks.py::test_a_neighbour_in_the_hosts_own_network

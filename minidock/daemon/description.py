@@ -147,9 +147,18 @@ def info_warnings(layout: cgroups.Layout) -> list[str]:
         for feature in features.features()
         if not feature.present
     ]
-    how = "has to be delegated to us (systemd: Delegate=yes)" if layout.kind == "v2" else "mount it (cgroups(7))"
+    how = _controllers_come_from(layout)
     lines += [f"WARNING: no {name} cgroup controller: its limits cannot be set; {how}" for name in layout.missing]
     lines += [f"WARNING: {layout.obstacle}"] if layout.obstacle else []
     if not layout.counts_swap:
         lines.append("WARNING: No swap limit support: boot with swapaccount=1")
     return lines
+
+
+def _controllers_come_from(layout: cgroups.Layout) -> str:
+    """How to get a controller. Of all groups of version 2, the root of the whole tree alone has no cgroup.events."""
+    if layout.v2 is None or layout.v1:
+        return "mount it (cgroups(7))"
+    if (layout.v2 / "cgroup.events").exists():
+        return "it has to be delegated to us (systemd: Delegate=yes)"
+    return "the kernel has none, or version 1 of cgroups has it"

@@ -177,9 +177,11 @@ def test_what_this_version_cannot_do_is_dropped_with_a_warning(daemon: Daemon) -
     assert daemon.docker("start", "-a", "warned").returncode == 0
 
 
-def test_a_host_without_controllers_runs_containers_without_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_without_controllers_runs_containers_without_limits(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Every limit has its warning, none is an error but --cpus, as with Docker."""
-    nothing = cgroups.Layout("v2", v2=Path("/sys/fs/cgroup"), missing=("cpu", "cpuset", "memory", "pids", "io"))
+    nothing = cgroups.Layout("v2", v2=tmp_path, missing=("cpu", "cpuset", "memory", "pids", "io"))
     monkeypatch.setattr(cgroups, "detect", lambda: nothing)
     asked = HostConfig(
         memory=64 << 20,
@@ -193,6 +195,9 @@ def test_a_host_without_controllers_runs_containers_without_limits(monkeypatch: 
     )
     left, warnings = support.adapted(asked)
     assert left == HostConfig() and len(warnings) == 8
+    at_the_root = [line for line in info_warnings(nothing) if "no memory cgroup controller" in line]
+    assert len(at_the_root) == 1 and "the kernel has none" in at_the_root[0]
+    (tmp_path / "cgroup.events").touch()  # a group below the root: a service's, or a container's
     assert any("no memory cgroup controller" in line and "Delegate=yes" in line for line in info_warnings(nothing))
     with pytest.raises(InvalidInput, match="NanoCPUs can not be set"):
         support.adapted(HostConfig(nano_cpus=1))
