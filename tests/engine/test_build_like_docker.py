@@ -242,6 +242,23 @@ def test_stages(daemon: Daemon, peer: Dockerd) -> None:
     )
 
 
+def test_triggers_of_a_stage(daemon: Daemon, peer: Dockerd) -> None:
+    """Who builds on another stage runs them, too."""
+    compare(daemon, peer, "FROM tiny AS base\nONBUILD RUN echo t > /t\nFROM base\nRUN cat /t > /u")
+
+
+def test_a_quiet_build_that_fails(daemon: Daemon, peer: Dockerd) -> None:
+    """Now all is told, and the exit code is the program's; nothing is told of what cannot be read at all."""
+    for text in ("FROM tiny\nRUN echo why; exit 5", "FROM tiny\nFOO"):
+        said = []
+        for host in (peer.host, daemon.host):
+            environment = os.environ | {"DOCKER_BUILDKIT": "0", "DOCKER_HOST": host}
+            body = archive([file("Dockerfile", text.encode())])
+            done = subprocess.run(["docker", "build", "-q", "-"], input=body, capture_output=True, env=environment)
+            said.append((done.returncode, done.stdout, re.sub(rb"[0-9a-f]{12}|parse error.*: ", b"", done.stderr)))
+        assert said[0] == said[1]
+
+
 def test_what_is_left_out(daemon: Daemon, peer: Dockerd) -> None:
     """Docker's client applies ``.dockerignore`` to a directory; ours comes to the same."""
     with tempfile.TemporaryDirectory() as name:

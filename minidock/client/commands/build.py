@@ -131,7 +131,7 @@ def _secret(text: str) -> tuple[str, bytes]:
 
 def _follow(response: Response, flags: Flags, quiet: bool) -> str:
     """Show the build to its end. Returns the image's id. Raises BuildFailed."""
-    image, said = "", ""
+    image, said = "", [""]
     text = pulling.Progress(sys.stdout)
     steps = progress_for(flags["progress"], sys.stderr)
     with steps:
@@ -139,6 +139,7 @@ def _follow(response: Response, flags: Flags, quiet: bool) -> str:
             if "error" in document or "errorDetail" in document:
                 detail = document.get("errorDetail") or {}
                 steps.end()
+                print(end="".join(said), file=sys.stderr)
                 raise BuildFailed(str(detail.get("message") or document["error"]), detail.get("code") or 1)
             if "aux" in document:
                 image = document["aux"].get("ID", image)
@@ -146,12 +147,12 @@ def _follow(response: Response, flags: Flags, quiet: bool) -> str:
                 steps.show(document["build"])
                 image = document["build"].get("image") or image
             elif quiet:
-                said = str(document.get("stream", said))
+                said.append(str(document.get("stream", "")))
             else:
                 _print(text, document)
     if quiet:
-        print(said.strip() or image)
-    return image or said.strip()
+        print(said[-1].strip() or image)
+    return image or said[-1].strip()
 
 
 def _print(text: pulling.Progress, document: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import logging
+from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -203,6 +204,7 @@ class _Teller:
         self._ours = ours
         self._quiet = quiet
         self._classic = Classic()
+        self._withheld: deque[Progress] = deque(maxlen=MOST_LINES)
         self._lines: asyncio.Queue[Progress | None] = asyncio.Queue()
         self._has_room = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -224,8 +226,7 @@ class _Teller:
 
     def _lines_of(self, event: BuildEvent | Progress) -> list[Progress]:
         if self._quiet:
-            is_end = isinstance(event, BuildEvent) and event.kind == "image"
-            return [Progress(stream=f"{event.image}\n")] if is_end and isinstance(event, BuildEvent) else []
+            return self._quietly(event) if isinstance(event, BuildEvent) else []
         if isinstance(event, Progress):
             return [] if self._ours else [event]
         if self._ours:
@@ -234,6 +235,13 @@ class _Teller:
         if event.kind == "image":
             found.insert(0, Progress(aux={"ID": event.image}))
         return found
+
+    def _quietly(self, event: BuildEvent) -> list[Progress]:
+        """The image's id; all else is told, as Docker tells it, when the build fails."""
+        if event.kind == "image":
+            return [Progress(stream=f"{event.image}\n")]
+        self._withheld.extend(Progress(stream=text) for text in self._classic.feed(event) if text)
+        return []
 
     async def answer(self, task: asyncio.Task[Any]) -> web.StreamResponse:
         """Send lines until the build has ended. An error before the first line is an ordinary answer."""
@@ -247,8 +255,11 @@ class _Teller:
         except (ConnectionError, asyncio.CancelledError):
             raise
         except Exception as error:
-            if response is None:
+            if response is None and not self._withheld:
                 raise
+            response = response or await answers.begin(self._request)
+            for line in self._withheld:
+                await response.write(messages.encode(line) + b"\r\n")
             if not isinstance(error, MinidockError):
                 log.exception("a build failed in an unforeseen way")
             message = str(error) if isinstance(error, MinidockError) else f"{type(error).__name__}: {error}"
