@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -109,6 +110,23 @@ def test_by_ipv6_to_a_container_that_has_none(daemon: Daemon) -> None:
         server.kill()
 
 
+def test_another_host_by_ipv6(daemon: Daemon, world: Outside) -> None:
+    """Reaches what is published: by a rule where the container has IPv6, by the daemon where it has IPv4 only."""
+    assert world.run("ip", "addr", "add", "fd99::2/64", "dev", "eth0", "nodad").returncode == 0
+    assert on_the_host(daemon, "ip", "addr", "add", "fd99::1/64", "dev", "uplink", "nodad").returncode == 0
+    daemon.ok("network", "create", "--ipv6", "--subnet", "fd77::/64", "six")
+    daemon.ok("run", "-d", "--name", "four", "-p", "8080:80", *SERVER)
+    daemon.ok("run", "-d", "--name", "both", "--network", "six", "-p", "8081:80", "-p", "[fd99::1]:8082:80", *SERVER)
+    daemon.ok("run", "-d", "--name", "private", "--network", "six", "-p", "[::1]:8083:80", *SERVER)
+    for port in (8080, 8081, 8082):
+        wait_for(lambda port=port: world.get("fd99::1", port) == "hello", "the server")
+    assert on_the_host(daemon, "busybox", "nc", "-w", "5", "::1", "8083").stdout == "hello\n"
+    target = daemon.inspect("both")["NetworkSettings"]["Networks"]["six"]["GlobalIPv6Address"]
+    assert world.run("ip", "-6", "route", "add", "fd77::/64", "via", "fd99::1").returncode == 0
+    for address, port in (("fd99::1", 8083), (target, 80)):
+        assert world.get(address, port, 1) == ""
+
+
 def test_the_default_network_may_have_ipv6() -> None:
     """``--ipv6``: addresses of the subnet that was asked for, from container to container and through a port."""
     with running_daemon("--ipv6", "--fixed-cidr-v6", "fd66:77::/64") as daemon:
@@ -180,7 +198,10 @@ def test_everybody_else_is_asked_of_the_users_server(daemon: Daemon) -> None:
             daemon.ok("run", "-d", "--name", "closed", "--network", "inner", "--dns", "127.0.0.1", *SLEEP)
             assert dig(daemon, "open", "faraway.example") == expected
             assert dig(daemon, "open", "+tcp", "faraway.example") == expected
-            assert "status: NXDOMAIN" in dig_all(daemon, "closed", "faraway.example")
+            assert "Truncated, retrying in TCP" in dig_all(daemon, "open", "large.example")
+            assert sorted(dig(daemon, "open", "large.example")) == sorted(f"10.9.{n}.1" for n in range(200))
+            for words in (["faraway.example"], ["+tcp", "faraway.example"], ["-x", "192.0.2.77"]):
+                assert "status: NXDOMAIN" in dig_all(daemon, "closed", *words)
             daemon.ok("network", "connect", "net", "closed")
             assert dig(daemon, "closed", "faraway.example") == expected
         finally:
@@ -188,11 +209,14 @@ def test_everybody_else_is_asked_of_the_users_server(daemon: Daemon) -> None:
 
 
 UPSTREAM = """
-import socket, sys, threading, os
-address = socket.inet_aton(sys.argv[1])
-def answer(q):
-    return q[:2] + b'\\x81\\x80' + q[4:6] + b'\\0\\1\\0\\0\\0\\0' + q[12:q.index(b'\\0\\0\\1\\0\\1', 12) + 5] \\
-        + b'\\xc0\\x0c\\0\\1\\0\\1\\0\\0\\0\\x3c\\0\\4' + address
+import socket, sys, threading
+import dns.message, dns.rrset
+def answer(wire, most):
+    answered = dns.message.make_response(query := dns.message.from_wire(wire), recursion_available=True)
+    name = query.question[0].name
+    addresses = [f'10.9.{n}.1' for n in range(200)] if 'large' in str(name) else [sys.argv[1]]
+    answered.answer = [dns.rrset.from_text(name, 60, 'IN', 'A', *addresses)]
+    return answered.to_wire(max_size=most, prefer_truncation=True)
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 udp.bind(('127.0.0.1', 53))
 tcp = socket.create_server(('127.0.0.1', 53))
@@ -200,14 +224,13 @@ def serve():
     while True:
         connection, _ = tcp.accept()
         with connection:
-            q = connection.recv(4096)[2:]
-            a = answer(q)
+            a = answer(connection.recv(4096)[2:], 65535)
             connection.sendall(len(a).to_bytes(2, 'big') + a)
 threading.Thread(target=serve, daemon=True).start()
 print('ready', flush=True)
 while True:
     q, who = udp.recvfrom(4096)
-    udp.sendto(answer(q), who)
+    udp.sendto(answer(q, 512), who)
 """
 
 
@@ -384,10 +407,12 @@ def test_a_docker_that_starts_later(daemon: Daemon, world: Outside) -> None:
     wait_for(lambda: world.get(HERE, 8080) == "hello", "the server")
     try:
         for _ in range(2):
+            # Docker lets nothing unknown pass where it has to make the host forward, as after somebody's `sysctl`.
+            forget = "echo 0 > /proc/sys/net/ipv4/ip_forward"
+            assert on_the_host(daemon, "sh", "-c", forget).returncode == 0
             with dockerd(inside=daemon.inside()) as docker:
                 assert docker.docker("network", "create", "another").returncode == 0
-                # Docker's own doing, where the host did not forward before it.
-                assert on_the_host(daemon, "iptables", "-P", "FORWARD", "DROP").returncode == 0
+                assert on_the_host(daemon, "iptables", "-S", "FORWARD").stdout.startswith("-P FORWARD DROP\n")
                 wait_for(lambda: world.get(HERE, 8080, 1) == "hello", "the port, beside Docker")
             assert world.get(HERE, 8080) == "hello"
             assert on_the_host(daemon, "nft", "flush", "ruleset").returncode == 0
@@ -397,6 +422,22 @@ def test_a_docker_that_starts_later(daemon: Daemon, world: Outside) -> None:
             on_the_host(daemon, "ip", "link", "del", link)
         for family, table in (("ip", "filter"), ("ip", "nat"), ("ip6", "filter")):
             on_the_host(daemon, "nft", "delete", "table", family, table)
+
+
+def test_the_watch_survives_what_it_cannot_do(daemon: Daemon, world: Outside) -> None:
+    """Without a file descriptor to be had no rules are loaded: that is logged, and the next change is heard."""
+    daemon.ok("run", "-d", "-p", f"{HERE}:8080:80", *SERVER)
+    wait_for(lambda: world.get(HERE, 8080) == "hello", "the server")
+    before = resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE)
+    told = daemon.log.count("the packet filter could not be mended")
+    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (0, before[1]))
+    try:
+        on_the_host(daemon, "nft", "flush", "ruleset")
+        wait_for(lambda: daemon.log.count("the packet filter could not be mended") > told, "the failure")
+    finally:
+        resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, before)
+    on_the_host(daemon, "nft", "add table ip x { chain y { }; }; flush ruleset")
+    wait_for(lambda: world.get(HERE, 8080, 1) == "hello", "the port")
 
 
 def test_real_services_find_each_other(daemon: Daemon, world: Outside) -> None:

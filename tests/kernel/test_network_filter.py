@@ -16,9 +16,9 @@ import pytest
 
 from minidock.database import Database
 from minidock.errors import MinidockError
-from minidock.kernel import syscalls
 from minidock.messages import Ipam, IpamPool, NetworkCreate
 from minidock.networks import Ask, Network, Publication, Wish, options, ports, watch
+from minidock.networks.filter import find_nft
 from minidock.networks.sandbox import inside
 from tests.kernel.hosts import Bridge, Spawn, ip, listening, world
 from tests.peers import dockerd
@@ -517,11 +517,9 @@ def test_beside_docker(database: Database, spawn: Spawn) -> None:
     """Docker's FORWARD chain drops what it does not know: it is told of our bridges, as long as they are there."""
     if shutil.which("dockerd") is None:
         pytest.skip("needs dockerd: apt install docker.io")
-    with dockerd() as docker:
-        syscalls.setns(os.open(f"/proc/{docker.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC), syscalls.CLONE_NEWNET)
-        # Docker's own doing, unless the host forwarded before; a new namespace takes that over from the machine.
-        subprocess.run(["iptables", "-P", "FORWARD", "DROP"], check=True)
+    with dockerd(inside=["env"]):  # in this thread's own network namespace, which does not forward yet
         before = iptables("-S")
+        assert "-P FORWARD DROP" in before
         own = Bridge(database, "minidock0")
         own.open()
         outside, pid, stranger = world(spawn), spawn(), spawn()
@@ -538,6 +536,37 @@ def test_beside_docker(database: Database, spawn: Spawn) -> None:
         own.remove(other)
         own.close()
         assert iptables("-S") == before
+
+
+def test_rules_that_iptables_does_not_give_back(
+    bridge: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Said in the log; the network and its own rules go all the same."""
+    other = create(bridge, "other", "10.66.0.0/24", options={options.BRIDGE_NAME: "other0"})
+    subprocess.run(["iptables", "-P", "FORWARD", "DROP"], check=True)
+    assert bridge.mend_filter()
+    refuses = tmp_path / "nft"
+    refuses.write_text(
+        f"""#!/bin/sh
+[ "$1" = -f ] || exec {find_nft()} "$@"
+script=$(cat)
+case $script in *"delete rule"*) echo "Error: Device or resource busy" >&2; exit 1;; esac
+echo "$script" | exec {find_nft()} -f -
+"""
+    )
+    refuses.chmod(0o755)
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        bridge.remove(other)
+    assert "rules of ours may be left in the chain FORWARD of iptables" in caplog.text
+    assert (
+        "other0"
+        not in ip("link")
+        + subprocess.run(["nft", "list", "set", "inet", "minidock0", "bridges"], capture_output=True, text=True).stdout
+    )
+    assert "-i other0 " in iptables("-S")
+    assert bridge.mend_filter()
+    assert "other0" not in iptables("-S")
 
 
 def iptables(*words: str) -> str:

@@ -169,3 +169,26 @@ def test_bind_targets_are_made_inside(tmp_path: Path) -> None:
     container.spec["mounts"].append({"destination": "/out/made", "type": "tmpfs", "source": "tmpfs"})
     assert container.run() == (0, "made\n")
     assert list(canary.iterdir()) == []
+
+
+def test_a_subpath_that_becomes_a_link_meanwhile(tmp_path: Path) -> None:
+    """A directory of a shared volume is bound while it changes places with a link out of it: the host is not seen."""
+    volume, canary = tmp_path / "volume", tmp_path / "canary"
+    (volume / "a/canary").mkdir(parents=True)
+    (volume / "a/canary/own").touch()
+    canary.mkdir()
+    (canary / "secret").touch()
+    (volume / "b").symlink_to("../" * 12 + str(tmp_path).lstrip("/"))
+    container = Container(tmp_path, "ls", "/part")
+    container.spec["mounts"].append(
+        {"destination": "/part", "type": "bind", "source": str(volume), "options": ["rbind", "x-subpath=a/canary"]}
+    )
+    seen = set()
+    with renaming(volume, "a", "b"):
+        for _ in range(40):
+            try:
+                seen.add(container.run())
+            except MinidockError as error:
+                seen.add((1, type(error).__name__))
+    assert {text for code, text in seen if code == 0} == {"own\n"}
+    assert len(seen) > 1, "the link was never in the way"
