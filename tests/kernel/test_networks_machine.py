@@ -165,6 +165,27 @@ class NetworksAgainstTheKernel(RuleBasedStateMachine):
                 os._exit(0)
         os.waitpid(child, 0)
 
+    def _end(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+        self.networks.close()
+        assert {link["ifname"] for link in _links() if "UP" in link["flags"]} == {"lo"}
+        assert subprocess.run(["nft", "list", "tables"], capture_output=True).stdout == b""
+        assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == "0\n"
+        self.database.close()
+
+    @rule()
+    def restart(self) -> None:
+        """The daemon is told to end, and every container with it: nothing is left; the next one makes the networks."""
+        known = self.networks.all()
+        self._end()
+        self.processes = {name: self._process() for name in CONTAINERS}
+        self.networks = self._daemon()
+        self.networks.open()
+        assert self.networks.all() == known
+        assert self.networks.store.endpoints() == []
+
     @rule()
     def somebody_flushes_the_rules(self) -> None:
         """They are put back."""
@@ -204,16 +225,7 @@ class NetworksAgainstTheKernel(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Everything goes; the host is as it was."""
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
-        for container in CONTAINERS:
-            self.networks.leave(container)
-        self.networks.close()
-        assert {link["ifname"] for link in _links() if "UP" in link["flags"]} == {"lo"}
-        assert subprocess.run(["nft", "list", "tables"], capture_output=True).stdout == b""
-        assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == "0\n"
-        self.database.close()
+        self._end()
         self.directory.cleanup()
         syscalls.setns(self.before, syscalls.CLONE_NEWNET)
         os.close(self.before)
