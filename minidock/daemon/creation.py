@@ -129,6 +129,8 @@ def completed(
     complete, warnings = support.adapted(with_defaults(host, log))
     log_drivers.check(complete.log_config)
     runtime_program(complete.runtime, runtimes)
+    if complete.network_mode == "host" and complete.port_bindings:
+        warnings.append("Published ports are discarded when using host network mode")
     return complete, warnings
 
 

@@ -202,10 +202,11 @@ def _mount(volume: Volume) -> None:
         for propagation in options.propagation:
             syscalls.mount(None, volume.path, None, propagation)
     except OSError as error:
-        flags = f"flags: {options.flags:#x}" + (f", data: {data}" if data else "")
+        flags = f", flags: {options.flags:#x}" if options.flags else ""
+        data = f", data: {data}" if data else ""
         raise InvalidInput(
             f"error while mounting volume '{volume.path}': failed to mount local volume: "
-            f"mount {device}:{volume.path}, {flags}: {(error.strerror or '').lower()}"
+            f"mount {device}:{volume.path}{flags}{data}: {(error.strerror or '').lower()}"
         ) from None
 
 

@@ -7,7 +7,6 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -36,7 +35,8 @@ DOCKERS_POOLS = (
 
 @dataclass(frozen=True)
 class Pool:
-    """A network's addresses of one kind: ``gateway`` has the subnet's length, ``part`` is what containers get."""
+    """A network's addresses of one kind: ``gateway`` has the subnet's length, ``part`` is what containers get, but for
+    what is ``reserved``."""
 
     gateway: Interface
     part: Subnet
@@ -47,16 +47,9 @@ class Pool:
         """All of it."""
         return self.gateway.network
 
-    @cached_property
-    def _first_and_last(self) -> tuple[int, int]:
-        """The first address is the network's own name (or any router's); IPv4 keeps the last for broadcasts."""
-        first = max(int(self.part.network_address), int(self.subnet.network_address) + 1)
-        broadcast = int(self.subnet.broadcast_address) - (1 if self.subnet.version == 4 else 0)
-        return first, min(int(self.part.broadcast_address), broadcast)
-
     def lowest_free(self, taken: Iterable[Address]) -> Address | None:
         """The lowest address that nobody has. None when all are taken."""
-        found = first_free(*self._first_and_last, map(int, (*taken, *self.reserved, self.gateway.ip)))
+        found = first_free(int(self.part[0]), int(self.part[-1]), map(int, (*taken, *self.reserved, self.gateway.ip)))
         return None if found is None else type(self.gateway.ip)(found)
 
     def check(self, address: Address, taken: Iterable[Address]) -> None:
@@ -91,8 +84,11 @@ def pool_of(asked: IpamPool) -> Pool:
     if subnet.num_addresses < 4:
         raise InvalidInput("failed to allocate gateway (): No available addresses on this pool")
     part = _part(asked.ip_range, subnet)
+    # The first address is the network's own name (or any router's); IPv4 keeps the last for broadcasts.
+    reserved: set[Address] = {subnet[0], *([subnet[-1]] if subnet.version == 4 else [])}
     gateway = _gateway(asked.gateway, subnet) if asked.gateway else subnet[1]
-    reserved: set[Address] = set()
+    if gateway in reserved:
+        raise Forbidden(f"failed to allocate gateway ({gateway}): Address already in use")
     for name, text in asked.auxiliary_addresses.items():
         address = _parse(text, f"auxiliary address {name}")
         if address not in subnet:

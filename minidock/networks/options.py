@@ -24,10 +24,10 @@ def check(options: dict[str, str]) -> None:
             why = f'strconv.ParseBool: parsing "{options[name]}": invalid syntax'
             raise InvalidInput(f"failed to parse {name} value: {options[name]} ({why})")
     mtu = options.get(MTU, "0")
-    if not fullmatch(r"[0-9]{1,5}", mtu):
+    if not fullmatch(r"-?[0-9]{1,9}", mtu):
         raise InvalidInput(f'failed to parse {MTU} value: {mtu} (strconv.Atoi: parsing "{mtu}": invalid syntax)')
-    if 0 < int(mtu) < 68:
-        raise InvalidInput(f"invalid MTU number: {mtu}: IPv4 needs at least 68")
+    if int(mtu) and not 68 <= int(mtu) <= 65535:
+        raise InvalidInput(f"invalid MTU number: {mtu}: IPv4 needs at least 68, and has at most 65535")
     if options.get(HOST_BINDING):
         try:
             IPv4Address(options[HOST_BINDING])

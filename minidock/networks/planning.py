@@ -19,7 +19,7 @@ def check(asked: NetworkCreate) -> Network:
     """The network, still without subnets. Raises InvalidInput, Forbidden and NotFound in Docker's words."""
     name, driver = asked.name, asked.driver or "bridge"
     if not name.strip() or not name.isprintable() or len(name) > 255:
-        raise InvalidInput(f"invalid name: {name!r}" if name else "invalid name: ")
+        raise InvalidInput(f"invalid name: {name if name.isprintable() else repr(name)}")
     if name in (*BUILT_IN, "default") or name.startswith("container:"):
         raise Forbidden(f"operation is not permitted on predefined {name} network")
     if driver in ("host", "null"):

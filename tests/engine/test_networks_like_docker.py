@@ -30,6 +30,15 @@ network create --opt com.docker.network.bridge.enable_icc=abc over
 network create --opt com.docker.network.driver.mtu=abc over
 network create --subnet 10.62.0.0/30 --gateway 10.62.0.1 small
 network create --internal --label a=b inner
+network create third
+network create " "
+network create --subnet bogus over
+network create --subnet 10.71.0.0/31 over
+network create --subnet 10.71.0.0/24 --subnet 10.72.0.0/24 over
+network create --subnet 10.71.0.0/24 --gateway 10.71.0.0 over
+network create --subnet 10.71.0.0/24 --gateway 10.71.0.255 over
+network create --subnet 0.0.0.0/0 over
+network create --subnet 10.71.0.0/24 --opt com.docker.network.bridge.enable_ip_masquerade=maybe over
 network create --ipv6 --subnet fd00:1::/64 --subnet 10.63.0.0/24 six
 network inspect --format "{{.Name}} {{.Driver}} {{.Scope}} {{.Internal}} {{.EnableIPv6}}" sub inner
 network inspect --format "{{.Options}} {{.Labels}}" sub inner
@@ -45,6 +54,9 @@ run -d --name one --network sub tiny sleep 1000
 run -d --name two --network sub --ip 10.50.0.128 tiny sleep 1000
 run -d --name three --network sub --ip 10.50.0.1 tiny sleep 1000
 run -d --name four --network sub --ip 10.60.0.1 tiny sleep 1000
+run -d --name nobody --network sub --ip 10.50.0.0 tiny sleep 1000
+run -d --name everybody --network sub --ip 10.50.0.255 tiny sleep 1000
+run -d --name reserved --network sub --ip 10.50.0.200 tiny sleep 1000
 run -d --name five --network net --ip 10.60.0.1 tiny sleep 1000
 run -d --name six --ip 10.60.0.1 tiny sleep 1000
 run -d --name seven --network sub --ip bogus tiny sleep 1000
@@ -69,7 +81,7 @@ network disconnect nosuch one
 network rm sub
 network rm bridge
 network rm nosuch
-run -d --name onhost --network host tiny sleep 1000
+run -d --name onhost --network host -p 80:80 tiny sleep 1000
 network connect net onhost
 network disconnect host onhost
 run -d --name shared --network container:one tiny sleep 1000
@@ -99,7 +111,9 @@ def both() -> Iterator[tuple[Daemon, Dockerd]]:
     """Ours and Debian's, with the same image."""
     if shutil.which("dockerd") is None:
         pytest.skip("needs dockerd: apt install docker.io")
-    with running_daemon() as ours, dockerd() as theirs:
+    # Two networks that name no subnet, and no third.
+    pools = ["--default-address-pool", "base=10.80.0.0/27,size=28"]
+    with running_daemon(*pools) as ours, dockerd("--bip", "172.17.0.1/16", *pools) as theirs:
         theirs.docker("import", "-", "tiny", stdin=tiny_archive())
         yield ours, theirs
 
@@ -121,6 +135,7 @@ def plain(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str]:
     return done.returncode, text
 
 
+@pytest.mark.timeout(400)
 def test_the_same_words_have_the_same_outcome(both: tuple[Daemon, Dockerd]) -> None:
     """In one go, because each command builds on those before."""
     ours, theirs = both

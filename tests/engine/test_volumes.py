@@ -233,7 +233,11 @@ def test_what_cannot_be_mounted_is_said_and_leaves_nothing(volumes: Daemon) -> N
     volumes.ok("volume", "create", "-o", "type=nfs", "-o", "device=:/x", "-o", "o=addr=localhost,soft", "nfs")
     refused = volumes.docker("run", "--rm", "-v", "nfs:/x", "tiny", "true")
     assert "data: addr=127.0.0.1,soft" in refused.stderr or "data: addr=::1,soft" in refused.stderr
-    assert volumes.ok("ps", "-aq") == "" and names(volumes) == ["bad", "nfs"]
+    volumes.ok("volume", "create", "-o", "type=tmpfs", "-o", "device=tmpfs", "-o", "o=bogus", "ram")
+    path = volumes.json("GET", "/volumes/ram")["Mountpoint"]
+    refused = volumes.docker("run", "--rm", "-v", "ram:/x", "tiny", "true")
+    assert f"failed to mount local volume: mount tmpfs:{path}, data: bogus: invalid argument" in refused.stderr
+    assert volumes.ok("ps", "-aq") == "" and names(volumes) == ["bad", "nfs", "ram"]
 
 
 def test_a_subpath_stays_in_its_volume(volumes: Daemon) -> None:

@@ -21,6 +21,8 @@ def test_a_name_that_no_bridge_can_have(name: str) -> None:
         ({options.ICC: "abc"}, 'value: abc (strconv.ParseBool: parsing "abc": invalid syntax)'),
         ({options.MTU: "abc"}, f'failed to parse {options.MTU} value: abc (strconv.Atoi: parsing "abc"'),
         ({options.MTU: "20"}, "invalid MTU number: 20"),
+        ({options.MTU: "-5"}, "invalid MTU number: -5"),
+        ({options.MTU: "65536"}, "invalid MTU number: 65536"),
         ({options.HOST_BINDING: "nowhere"}, "value: nowhere"),
         ({options.BRIDGE_NAME: 'x"; drop'}, "is no name for a bridge"),
     ],
