@@ -136,15 +136,23 @@ def _parser() -> argparse.ArgumentParser:
 
 def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
     try:
-        document = json.loads(path.read_text())
+        document = json.loads(path.read_text(), object_pairs_hook=_without_repetition)
     except FileNotFoundError:
         if required:
             raise InvalidInput(f"{path}: no such configuration file") from None
         return {}
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise InvalidInput(f"{path}: {error.strerror}") from None
+    except InvalidInput as error:
         raise InvalidInput(f"{path}: {error}") from None
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"{path}: line {error.lineno}, column {error.colno}: {_not_json(error)}") from None
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path}: not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}") from None
+    except RecursionError:
+        raise InvalidInput(f"{path}: not JSON that anybody means: nested too deeply") from None
     if not isinstance(document, dict):
-        raise InvalidInput(f"{path}: not a JSON object")
+        raise InvalidInput(f'{path}: not a JSON object, such as {{"log-level": "debug"}}')
     defaults = {_option(item.name): (item.name, getattr(Config(), item.name)) for item in fields(Config)}
     unknown = sorted(set(document) - set(defaults))
     if unknown:
@@ -158,10 +166,46 @@ def _read_file(path: Path, *, required: bool) -> dict[str, Any]:
         wanted = str if isinstance(default, Path) else type(default)
         texts = not isinstance(value, list) or all(isinstance(item, str) for item in value)
         if type(value) is not wanted or not texts:
-            kinds: dict[type, str] = {list: "list of strings", dict: "object"}
-            raise InvalidInput(f"{path}: {option} must be a {kinds.get(wanted, wanted.__name__)}")
+            raise InvalidInput(f"{path}: {option} must be {_KINDS[wanted]}, not {json.dumps(value)[:60]}")
         said[name] = value
     return said
+
+
+_KINDS: dict[type, str] = {str: "a string", bool: "true or false", list: "a list of strings", dict: "an object"}
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of the file: of two values of one name it would be chance which is meant. Raises InvalidInput."""
+    document: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in document:
+            raise InvalidInput(f"{name} is there twice")
+        document[name] = value
+    return document
+
+
+def _not_json(error: json.JSONDecodeError) -> str:
+    """What is wrong at that place: what people write by mistake is called by its name."""
+    rest = error.doc[error.pos :].lstrip()
+    before = error.doc[: error.pos].rstrip()
+    if not rest:
+        return "the file ends too early" if before else "the file is empty"
+    if rest.startswith(("//", "#", "/*")):
+        return "JSON has no comments"
+    after = rest.lstrip(",").lstrip()[:1]  # Python 3.13 points to the comma, older ones behind it
+    if after in ("}", "]") and (rest.startswith(",") or before.endswith(",")):
+        return f"a comma too many before the {after}"
+    if rest[0] == "'":
+        return "JSON's strings are in double quotes"
+    if "Extra data" in error.msg:
+        return f"there is more after the end of the JSON: {rest[0]}"
+    if "delimiter" in error.msg:
+        return f"a {error.msg.split()[1][1]} is missing before {rest.split()[0][:20]}"
+    if "property name" in error.msg:
+        return f"a name in double quotes has to stand here, not {rest.split()[0][:20]}"
+    if "string" in error.msg or "control" in error.msg:
+        return "a string does not end on its line"
+    return f"not JSON: {rest.split()[0][:20]}"
 
 
 def _pools(value: Any) -> Any:

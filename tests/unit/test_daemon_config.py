@@ -49,10 +49,10 @@ def test_both_is_a_conflict(tmp_path: Path) -> None:
     ("document", "text"),
     [
         ({"data-rot": "/a"}, "don't match any configuration option: data-rot"),
-        ({"data-root": 7}, "data-root must be a str"),
+        ({"data-root": 7}, "data-root must be a string, not 7"),
         ({"hosts": "unix:///a"}, "hosts must be a list of strings"),
         ({"insecure-registries": [1]}, "insecure-registries must be a list of strings"),
-        ({"live-restore": "yes"}, "live-restore must be a bool"),
+        ({"live-restore": "yes"}, 'live-restore must be true or false, not "yes"'),
         ({"log-level": "loud"}, "log-level 'loud' is none of"),
         ({"bip": "nonsense"}, "bip 'nonsense'"),
         ({"fixed-cidr-v6": "fd12::/64"}, "--fixed-cidr-v6 needs --ipv6"),
@@ -100,6 +100,47 @@ def test_only_loopback_is_listened_on(address: object) -> None:
     else:
         with pytest.raises(InvalidInput, match="would give root"):
             check_host(Config(), f"tcp://{host}:1")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("", "line 1, column 1: the file is empty"),
+        ("{", "line 1, column 2: the file ends too early"),
+        ('{\n  "bip" "x"\n}', 'line 2, column 9: a : is missing before "x"'),
+        ('{\n  "bip": "x"\n  "ipv6": true\n}', 'line 3, column 3: a , is missing before "ipv6":'),
+        ('{"ipv6": True}', "line 1, column 10: not JSON: True}"),
+        ("{'ipv6': true}", "line 1, column 2: JSON's strings are in double quotes"),
+        ("{ipv6: true}", "line 1, column 2: a name in double quotes has to stand here, not ipv6:"),
+        ('{\n// no\n"ipv6": true}', "line 2, column 1: JSON has no comments"),
+        ('{"hosts": ["a",]}', "a comma too many before the ]"),
+        ('{"ipv6": true,}', "a comma too many before the }"),
+        ('{"bip": "x\n"}', "line 1, column 11: a string does not end on its line"),
+        ('{"bip": "x}', "line 1, column 9: a string does not end on its line"),
+        ("{}\n{}", "line 2, column 1: there is more after the end of the JSON: {"),
+        ("log-level = debug", "line 1, column 1: not JSON: log-level"),
+        ('{"ipv6": true, "ipv6": false}', "ipv6 is there twice"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_what_is_no_json_is_told_with_its_place(tmp_path: Path, content: str, text: str) -> None:
+    """The file, the line, the column, and what people write by mistake by its name."""
+    file = tmp_path / "daemon.json"
+    file.write_text(content)
+    with pytest.raises(InvalidInput) as caught:
+        load(["--config-file", str(file)])
+    assert str(caught.value).startswith(f"{file}: ") and text in str(caught.value)
+
+
+@given(st.binary(max_size=40) | st.text("{}[]\",:'#/ \n\tat1", max_size=12).map(str.encode))
+def test_any_file_is_read_or_refused_in_one_line(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    """Nothing in it is beyond us."""
+    file = tmp_path_factory.getbasetemp() / "daemon.json"
+    file.write_bytes(content)
+    try:
+        load(["--config-file", str(file)])
+    except InvalidInput as error:
+        assert str(error).startswith(f"{file}: ") and "\n" not in str(error)
 
 
 @pytest.mark.parametrize("host", ["", "x", "unix://", "unix://host/x", "http://127.0.0.1", "tcp://", "tcp://example.com:1",
