@@ -7,6 +7,7 @@ import json
 import pytest
 
 from tests.engine.harness import Daemon
+from tests.peers import words_of_docker_28
 
 pytestmark = pytest.mark.root
 
@@ -22,6 +23,7 @@ def test_no_swarm(daemon: Daemon, command: list[str]) -> None:
     assert "This node is not part of a swarm" in daemon.docker("swarm", "leave").stderr
 
 
+@words_of_docker_28
 def test_no_plugins(daemon: Daemon) -> None:
     """None are there; one that is asked for is not found; one cannot be got."""
     assert daemon.ok("plugin", "ls", "-q") == ""

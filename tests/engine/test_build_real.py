@@ -85,6 +85,7 @@ CMD ["python3", "app.py"]
 """
 
 
+@pytest.mark.timeout(600)  # the first time
 def test_python_on_debian(builder: Builder) -> None:
     """A base made by mmdebstrap (kept in the cache; half a minute the first time), and an application on it."""
     root = fresh_root("bookworm")

@@ -16,9 +16,11 @@ from pathlib import Path
 import pytest
 
 from tests.engine.harness import Daemon, Terminal, wait_for
+from tests.peers import words_of_docker_28
 
 pytestmark = pytest.mark.root
 
+DOCKER_28 = pytest.param(["docker"], marks=words_of_docker_28)
 MINIDOCK = [sys.executable, "-c", "from minidock.client.main import main; main()"]
 PROMPT = r"[#$] "
 Start = Callable[..., Terminal]
@@ -144,7 +146,7 @@ def test_exec_ends_on_a_signal(daemon: Daemon, number: signal.Signals) -> None:
             client.kill()
 
 
-@pytest.mark.parametrize("client", [["docker"], MINIDOCK], ids=["docker", "minidock"])
+@pytest.mark.parametrize("client", [DOCKER_28, MINIDOCK], ids=["docker", "minidock"])
 @pytest.mark.parametrize("verb", ["run", "attach"])
 def test_signals_that_are_not_passed_on(daemon: Daemon, client: list[str], verb: str) -> None:
     """With --sig-proxy=false neither the container nor the client heeds an interrupt: the client stays to the end."""
@@ -158,7 +160,7 @@ def test_signals_that_are_not_passed_on(daemon: Daemon, client: list[str], verb:
     assert process.returncode == 5
 
 
-@pytest.mark.parametrize("client", [["docker"], MINIDOCK], ids=["docker", "minidock"])
+@pytest.mark.parametrize("client", [DOCKER_28, MINIDOCK], ids=["docker", "minidock"])
 @pytest.mark.parametrize("verb", ["run", "attach"])
 def test_three_interrupts_mean_the_client(daemon: Daemon, client: list[str], verb: str) -> None:
     """Whoever insists gets away, with a word about it; the container stays as it is."""

@@ -86,7 +86,8 @@ def test_names_and_sizes(daemon: Daemon) -> None:
     assert status == 400 and "sysctl 'kernel.panic' is not in a separate kernel namespace" in answer.decode()
     assert out(daemon, "--oom-score-adj", "321", "tiny", "cat", "/proc/self/oom_score_adj") == "321"
     assert out(daemon, "--init", "tiny", "sh", "-c", "echo $$") != "1"
-    container = daemon.ok("create", "--annotation", "org.x=y", "tiny", "true")
+    body = {"Image": "tiny", "Cmd": ["true"], "HostConfig": {"Annotations": {"org.x": "y"}}}
+    container = daemon.json("POST", "/containers/create", body)["Id"]
     assert daemon.inspect(container)["HostConfig"]["Annotations"] == {"org.x": "y"}
 
 

@@ -72,7 +72,7 @@ def test_the_world_reaches_what_is_published_and_nothing_else(daemon: Daemon, wo
 def test_every_form_of_publishing(daemon: Daemon, world: Outside) -> None:
     """Ranges, a protocol, an address, any port, all exposed ports; shown by ps, port and inspect."""
     daemon.ok("run", "-d", "--name", "aa", "-p", f"{HERE}:7000-7001:80-81", "-p", "5353:53/udp", "-p", "80", *SERVER)
-    ports = daemon.ok("port", "aa").splitlines()
+    ports = daemon.ok("port", "aa").replace(":::", "[::]:").splitlines()  # as Docker 26 wrote it
     random = next(line.rpartition(":")[2] for line in ports if line.startswith("80/tcp -> 0.0.0.0:"))
     assert ports == [
         "53/udp -> 0.0.0.0:5353",
@@ -82,7 +82,7 @@ def test_every_form_of_publishing(daemon: Daemon, world: Outside) -> None:
     ]
     wait_for(lambda: world.get(HERE, 7000) == "hello", "the server")
     assert world.get(HERE, int(random)) == "hello"
-    shown = daemon.ok("ps", "--format", "{{.Ports}}").replace(":::", "[::]:")  # as Docker 26 wrote it
+    shown = daemon.ok("ps", "--format", "{{.Ports}}").replace(":::", "[::]:")
     assert f"{HERE}:7000->80/tcp" in shown and "0.0.0.0:5353->53/udp, [::]:5353->53/udp" in shown
     assert daemon.inspect("aa")["NetworkSettings"]["Ports"]["81/tcp"] == [{"HostIp": HERE, "HostPort": "7001"}]
     daemon.ok("run", "-d", "--name", "bb", "-P", "--expose", "80", "--expose", "90-91/udp", *SERVER)
@@ -368,7 +368,7 @@ def test_connect_and_disconnect_before_the_start(daemon: Daemon) -> None:
 
 def events(daemon: Daemon, network: str) -> list[dict[str, object]]:
     """The events about a network."""
-    shown = daemon.ok("events", "--since", "1h", "--until", "0s", "-f", f"network={network}", "--format", "json")
+    shown = daemon.ok("events", "--since", "1h", "--until", "0s", "-f", f"network={network}", "--format", "{{json .}}")
     return [json.loads(line) for line in shown.splitlines()]
 
 

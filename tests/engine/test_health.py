@@ -15,6 +15,7 @@ from minidock.images.images import Images
 from minidock.oci.image import ContainerDefaults, Healthcheck
 from minidock.oci.reference import parse
 from tests.engine.harness import Daemon, running_daemon, tiny_archive, wait_for
+from tests.peers import words_of_docker_28
 
 pytestmark = pytest.mark.root
 
@@ -109,6 +110,7 @@ def test_a_probe_that_cannot_run(daemon: Daemon) -> None:
     assert last["ExitCode"] == -1 and "no such file or directory" in last["Output"]
 
 
+@words_of_docker_28
 def test_the_start_period_forgives(daemon: Daemon) -> None:
     """Failures in it do not count; probes come at the start interval; a success ends it early."""
     options = ("--health-start-period", "1h", "--health-start-interval", "50ms", "--health-retries", "1")

@@ -56,8 +56,9 @@ def test_a_container_s_life(daemon: Daemon, name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_terminal(daemon: Daemon, name: str) -> None:
-    """The program's and an exec's; its size arrives."""
-    command = ["docker", "run", "--runtime", name, "--rm", "-it", "tiny", "sh", "-c", "stty size; read x; echo got $x"]
+    """The program's; its size arrives, from an older client only after the start."""
+    script = "until stty size 2>&1 | grep '33 77'; do sleep 0.1; done; read x; echo got $x"
+    command = ["docker", "run", "--runtime", name, "--rm", "-it", "tiny", "sh", "-c", script]
     terminal = Terminal(command, daemon.environment, rows=33, columns=77)
     terminal.expect("33 77")
     terminal.type("typed\r")

@@ -13,6 +13,7 @@ import pytest
 
 from minidock.kernel import mounts
 from tests.engine.harness import Daemon, running_daemon, wait_for
+from tests.peers import words_of_docker_28
 
 pytestmark = pytest.mark.root
 
@@ -158,7 +159,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("words", "text"), REFUSED.items())
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        pytest.param(words, text, marks=words_of_docker_28 if "inspect" in words or "subpath" in words else ())
+        for words, text in REFUSED.items()
+    ],
+)
 def test_what_cannot_be_meant_is_refused_in_dockers_words(volumes: Daemon, words: str, text: str) -> None:
     """The text is what Debian's dockerd says; nothing is left behind."""
     refused = volumes.docker(*words.split())
@@ -240,6 +247,7 @@ def test_what_cannot_be_mounted_is_said_and_leaves_nothing(volumes: Daemon) -> N
     assert volumes.ok("ps", "-aq") == "" and names(volumes) == ["bad", "nfs", "ram"]
 
 
+@words_of_docker_28
 def test_a_subpath_stays_in_its_volume(volumes: Daemon) -> None:
     """A directory of a volume; links in it lead to places in it, and what does not exist is an error."""
     script = "mkdir -p /d/in/side; ln -s /in /d/link; ln -s ../.. /d/up"
@@ -262,6 +270,7 @@ def test_binds_of_files_and_of_what_is_not_there(volumes: Daemon) -> None:
     assert (missing / "new").read_text() == "x\n" and file.read_text() == "bound"
 
 
+@words_of_docker_28
 def test_recursion_and_read_only_reach_the_mounts_below(volumes: Daemon) -> None:
     """A bind takes what is mounted below along, read-only too; bind-recursive says otherwise."""
     top = volumes.root / "top"
