@@ -39,7 +39,8 @@ async def version(registry: Registry, request: web.Request) -> web.StreamRespons
 
 async def metrics(registry: Registry, request: web.Request) -> web.StreamResponse:
     """``GET /metrics``."""
-    return web.Response(text=registry.metrics.text(len(registry.uploads)))
+    headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+    return web.Response(body=registry.metrics.text(len(registry.uploads)).encode(), headers=headers)
 
 
 # The order matters: a name is greedy, and "uploads" could be the end of one.

@@ -147,7 +147,7 @@ class Store:
         found = self.database.query(
             "select * from manifests where repository = ? and digest = ?", repository, digest or ""
         )
-        if not found:
+        if not found or not self.content.path(found[0]["digest"]).exists():
             raise Refusal("MANIFEST_UNKNOWN", f"{repository} has no manifest {reference}")
         row = found[0]
         return Stored(row["digest"], row["media_type"], row["size"], self.content.path(row["digest"]))
@@ -195,7 +195,8 @@ class Store:
                 raise Refusal("MANIFEST_INVALID", f"blob {part.digest} does not have {part.size} bytes")
         for part in document.manifests:
             query = "select 1 from manifests where repository = ? and digest = ?"
-            if rows.execute(query, (repository, part.digest)).fetchone() is None:
+            known = rows.execute(query, (repository, part.digest)).fetchone() is not None
+            if not known or not self.content.path(part.digest).exists():
                 raise Refusal("MANIFEST_BLOB_UNKNOWN", f"{repository} has no manifest {part.digest}: push it first")
 
     def forget_manifest(self, repository: str, reference: str) -> None:
