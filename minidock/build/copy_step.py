@@ -15,7 +15,7 @@ from minidock.build import copying, fetching, settings, words
 from minidock.build.copying import Order
 from minidock.build.lines import heredoc_name
 from minidock.build.modes import Mode
-from minidock.build.sources import Item, Source, content_digest
+from minidock.build.sources import Item, Source
 from minidock.build.state import beginning
 from minidock.build.syntax import Add, Copy
 from minidock.build.workshop import in_thread
@@ -94,7 +94,7 @@ class CopyStep:
                 raise InvalidInput(f"{instruction.keyword} failed: {error}") from None
             order = self._order(items)
             chown = f"--chown={stage.expand(instruction.chown)} " if instruction.chown else ""
-            what, where = self._summary(items), stage.expand(instruction.destination)
+            what, where = self._summary(tree, items), stage.expand(instruction.destination)
             told = stage.remark(f"{instruction.keyword} {chown}{what} in {where} ")
             # Whom the words of --chown mean depends on nothing but them and what is below.
             parts = [chown, str(order.mode), str(order.parents), str(instruction.link)]
@@ -170,7 +170,7 @@ class CopyStep:
         with self._stage.source(self._stage.state.image()) as tree:
             return copying.find_owner(tree.root, who)
 
-    def _summary(self, items: Sequence[Item]) -> str:
+    def _summary(self, tree: Source, items: Sequence[Item]) -> str:
         """``file:…``, ``dir:…`` or ``multi:…`` and a digest: how the classic builder tells of what was copied."""
-        found = [f"{'dir' if item.is_directory else 'file'}:{content_digest(item, self._exclude)}" for item in items]
+        found = [f"{'dir' if item.is_directory else 'file'}:{tree.digest(item, self._exclude)}" for item in items]
         return found[0] if len(found) == 1 else f"multi:{hashlib.sha256(' '.join(found).encode()).hexdigest()}"

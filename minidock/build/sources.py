@@ -116,6 +116,15 @@ class Source:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._digests: dict[Item, str] = {}
+
+    def digest(self, item: Item, exclude: Ignore | None = None) -> str:
+        """Its :func:`content_digest`, made once: nothing changes in a tree that is copied from."""
+        if exclude is not None or item.entry is not None:
+            return content_digest(item, exclude)
+        if item not in self._digests:
+            self._digests[item] = content_digest(item)
+        return self._digests[item]
 
     @contextmanager
     def open(self, path: str, flags: int = os.O_PATH) -> Iterator[int]:

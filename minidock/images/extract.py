@@ -81,7 +81,8 @@ class Extraction(Tree):
         link = self._below(components(entry.link)) if entry.type == archive.HARDLINK else entry.link
         entry = replace(entry, name=self._below(parts), link=link)
         parent = self._open_parent([*self._directory, *parts[:-1]])
-        self._make_way(parent, parts[-1], entry)
+        if self._keep_kinds or entry.type == archive.DIRECTORY:
+            self._make_way(parent, parts[-1], entry)
         if entry.type == archive.DIRECTORY:
             self._add_directory(parent, parts[-1], entry)
         else:

@@ -123,15 +123,19 @@ class Walk:
         if first != name:
             self._emit(replace(_entry(name, status, {}), type=HARDLINK, link=first, size=0))
             return
-        magic = f"/proc/self/fd/{descriptor}"  # an O_PATH descriptor as a name that nobody can exchange
-        entry = _entry(name, status, _xattrs(magic) if stat.S_ISREG(status.st_mode) else {})
+        entry = _entry(name, status, {})
         if entry.type == SYMLINK:
             entry.link = syscalls.readlinkat(descriptor, "")
         if entry.type != FILE:
             self._emit(entry)
             return
-        with open(magic, "rb", buffering=0) as file:  # noqa: PTH123
-            self._emit(entry, _exactly(file.fileno(), entry.size))
+        # An O_PATH descriptor as a name that nobody can exchange.
+        file = os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            entry.xattrs = _xattrs(file)
+            self._emit(entry, _exactly(file, entry.size))
+        finally:
+            os.close(file)
 
 
 def _entry(path: str, status: os.stat_result, xattrs: dict[str, bytes]) -> Entry:
@@ -159,7 +163,7 @@ def _exactly(descriptor: int, size: int) -> Iterator[bytes]:
         yield piece
 
 
-def _xattrs(target: int | str) -> dict[str, bytes]:
+def _xattrs(target: int) -> dict[str, bytes]:
     """The attributes that belong to the file, not to this host."""
     try:
         names = os.listxattr(target)
