@@ -116,7 +116,7 @@ def test_an_image_upon_an_image(machine: Machine, tmp_path: Path) -> None:
         layer = packed(machine, make_upper(tmp_path / "upper"), take=True)
         empty = History(created="2024-01-02T03:04:06Z", created_by="CMD x", empty_layer=True)
         image = machine.images.derive(parent, [layer], ContainerDefaults(cmd=["x"]), [STEP, empty], names, author="me")
-    assert image.tags == ["localhost:5000/mine:latest", "mine:1"]
+    assert image.tags == ["mine:1", "localhost:5000/mine:latest"]
     assert image.diff_ids == [*parent.diff_ids, layer.diff_id]
     assert image.layers == [*parent.layers, layer]
     assert (image.config.created, image.config.author, image.config.architecture) == (empty.created, "me", "amd64")
