@@ -137,6 +137,7 @@ async def start(engine: Engine, container: Container, by_policy: bool = False) -
             started_ns=time.time_ns(),
             finished_ns=before.finished_ns,
             restart_count=before.restart_count if by_policy else 0,
+            manually_stopped=by_policy and before.manually_stopped,  # a stop that came while this start was under way
             health=health.begin(container.record),
         )
         if not by_policy:

@@ -61,6 +61,19 @@ def test_always_starts_again_and_counts(daemon: Daemon) -> None:
     assert len(events.splitlines()) == len(lines) and "exitCode=0" in events and "execDuration=0" in events
 
 
+def test_a_stop_during_a_start_by_policy_is_the_end(daemon: Daemon) -> None:
+    """The start goes on to its end, and then the container is stopped and stays so."""
+    container = run(daemon, "always", "sh", "-c", "sleep 0.05")
+    bundle = daemon.root / "data/containers" / container / "config.json"
+    for _ in range(10):
+        known = bundle.stat().st_mtime_ns
+        while bundle.stat().st_mtime_ns == known:
+            os.sched_yield()  # not a moment is to be lost: a start by the policy is now under way
+        assert daemon.request("POST", f"/containers/{container}/stop")[0] in (204, 304)
+        assert state(daemon, container)["Status"] == "exited"
+        daemon.ok("start", container)
+
+
 def test_on_failure_gives_up_after_so_many_times(daemon: Daemon) -> None:
     """Three runs: the first, and two more. Success ends it at once."""
     container = run(daemon, "on-failure:2", "sh", "-c", "echo run; exit 3")
@@ -75,7 +88,7 @@ def test_on_failure_gives_up_after_so_many_times(daemon: Daemon) -> None:
 def test_restarting_is_a_state_in_which_it_counts_as_running(daemon: Daemon) -> None:
     """ps shows it, inspect calls it running and restarting, and nothing can be done in it; Docker's words."""
     container = run(daemon, "always", "sh", "-c", "exit 7")
-    wait_for(lambda: restart_count(daemon, container) >= 5, "pauses to become long")
+    wait_for(lambda: restart_count(daemon, container) >= 6, "pauses to become long")
     wait_for(lambda: state(daemon, container)["Status"] == "restarting", "a pause")
     now = state(daemon, container)
     assert (now["Running"], now["Restarting"], now["Pid"], now["ExitCode"]) == (True, True, 0, 7)
