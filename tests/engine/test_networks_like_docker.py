@@ -123,7 +123,8 @@ def plain(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str]:
     text = (done.stdout + done.stderr).decode()
     text = re.sub(r"\b[0-9a-f]{64}\b", "ID", text)
     text = re.sub(r"\b[0-9a-f]{12}\b", "SHORT", text)
-    lines = [line for line in text.splitlines() if line and not line.startswith(("Run 'docker", "ID", "# "))]
+    notes = ("Run 'docker", "See 'docker", "ID", "# ")
+    lines = [line for line in text.splitlines() if line and not line.startswith(notes)]
     text = "\n".join(lines)
     for one, other in (
         ("fe00::0", "fe00::"),

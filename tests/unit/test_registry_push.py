@@ -37,7 +37,7 @@ class Receiver:
         self.uploads: dict[str, bytearray] = {}
         self.requests: list[tuple[str, str]] = []
         self.authorizations: list[str] = []
-        self.received = 0
+        self.received = self.begun = 0
         self.trick: Trick = lambda request: None
         self.location = ""
         self.base = ""
@@ -78,7 +78,8 @@ class Receiver:
     def _begin(self, request: web.Request) -> web.Response:
         if request.query.get("mount", "") in self.blobs:
             return web.Response(status=201)
-        key = f"u{len(self.uploads)}"
+        self.begun += 1
+        key = f"u{self.begun}"
         self.uploads[key] = bytearray()
         return web.Response(status=202, headers={"Location": f"{self.location}/v2/x/blobs/uploads/{key}?{STATE}"})
 
