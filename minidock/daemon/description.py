@@ -30,7 +30,7 @@ def version() -> messages.Version:
         "Python": platform.python_version(),
     }
     return messages.Version(
-        platform=messages.Platform(name="minidock"),
+        platform=messages.Product(name="minidock"),
         components=[messages.Component(name="Engine", version=ENGINE_VERSION, details=details)],
         version=ENGINE_VERSION,
         go_version=f"python{platform.python_version()}",

@@ -88,7 +88,7 @@ from minidock.messages.stats import (
     Stats,
     Throttling,
 )
-from minidock.messages.system import Actor, Component, Event, Info, Platform, Plugins, RegistryConfig, Runtime, Version
+from minidock.messages.system import Actor, Component, Event, Info, Plugins, Product, RegistryConfig, Runtime, Version
 from minidock.messages.volumes import (
     BuildCache,
     Change,
@@ -177,10 +177,10 @@ __all__ = [
     "NetworksPruned",
     "PathStat",
     "PidsStats",
-    "Platform",
     "Plugins",
     "Port",
     "PortBinding",
+    "Product",
     "Progress",
     "ProgressDetail",
     "RegistryConfig",

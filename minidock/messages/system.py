@@ -18,7 +18,7 @@ class Component(Message):
     details: dict[str, str] = {}
 
 
-class Platform(Message):
+class Product(Message):
     """What the engine calls itself."""
 
     name: str = ""
@@ -27,7 +27,7 @@ class Platform(Message):
 class Version(Message):
     """``GET /version``."""
 
-    platform: Platform = field(default_factory=Platform)
+    platform: Product = field(default_factory=Product)
     components: list[Component] = []
     version: str = ""
     api_version: str = API_VERSION

@@ -55,6 +55,14 @@ def test_every_document_has_a_name() -> None:
                 assert _is_named(schema), (path, schema)
 
 
+def test_every_reference_in_it_leads_somewhere() -> None:
+    """To a type by its own name: no two are called the same. (What makes sure that it is OpenAPI does not look.)"""
+    components = description()["components"]
+    found = set(re.findall(r'"#/components/(\w+)/([^"]+)"', json.dumps(description())))
+    assert ("schemas", "Platform") in found and ("headers", "Api-Version") in found
+    assert [(kind, name) for kind, name in found if name not in components[kind] or "." in name] == []
+
+
 def _is_named(schema: dict[str, Any]) -> bool:
     return (
         "$ref" in schema
