@@ -9,6 +9,7 @@ Loopback too is held to the full rule at a port for which the user has put certi
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from yarl import URL
 
@@ -35,8 +36,15 @@ def addresses(domain: str, settings: Settings) -> list[URL]:
         url = URL(f"https://{domain}")
     except ValueError as error:
         raise InvalidInput(f"invalid registry address {domain!r}: {error}") from None
+    if _is_short_for_ipv4(url.host or ""):
+        raise InvalidInput(f"invalid registry address {domain!r}: write all four numbers of an IPv4 address")
     # As Docker: TLS with any certificate is still better than none.
     return [url, url.with_scheme("http")] if is_insecure(url, settings) else [url]
+
+
+def _is_short_for_ipv4(host: str) -> bool:
+    """``0``, ``127.1``: inet_aton(3) takes it for an address, which every check of addresses would miss."""
+    return host.replace(".", "").isdigit() and re.fullmatch(r"\d+(\.\d+){3}", host) is None
 
 
 def mirrors(domain: str, settings: Settings) -> list[URL]:

@@ -54,7 +54,7 @@ JSON = "application/json"
 
 # What HTTP and the Web socket need for themselves.
 TRANSPORT = {
-    *("Connection", "Content-Type", "Content-Encoding", "Transfer-Encoding", "Allow"),
+    *("Connection", "Content-Type", "Content-Encoding", "Transfer-Encoding"),
     *("Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"),
 }
 ERROR: dict[str, Any] = description()["paths"]["/info"]["get"]["responses"]["default"]

@@ -212,10 +212,12 @@ def requests(draw: st.DrawFn) -> Request:
     asked = [item for item in told["parameters"] if item["in"] == "query"]
     chosen = draw(st.lists(st.sampled_from(asked).flatmap(_said), max_size=3)) if asked else []
     query = "&".join(f"{key}={quote(value, safe='', errors='replace')}" for key, value in chosen)
+    kinds = st.sampled_from([*["application/json"] * 9, "text/plain", "/", ""])
+    body = draw(_bodies(path, told))
     fields = [item["name"] for item in told["parameters"] if item["in"] == "header" and item["name"] != "Upgrade"]
     headers = draw(st.lists(st.tuples(st.sampled_from(fields), _encoded), max_size=1)) if fields else []
     target = version + re.sub(r"\{\w+\}", lambda _: quote(name, safe=""), path) + f"?{query}"
-    return Request(method, path, target[:60_000], tuple(headers), draw(_bodies(path, told)))
+    return Request(method, path, target[:60_000], (("Content-Type", draw(kinds)), *headers), body)
 
 
 def _names(method: str, path: str) -> st.SearchStrategy[str]:
@@ -306,6 +308,7 @@ def get(path: str, fields: str = "") -> bytes:
     return post(path, b"", fields, "GET")
 
 
+_FORM = "application/x-www-form-urlencoded"
 _DEEP_HEADER = base64.urlsafe_b64encode(DEEP[:3000].encode()).decode()
 REFUSED = {
     "deep body": post("/containers/create", DEEP.encode()),
@@ -322,6 +325,7 @@ REFUSED = {
     "body that is not deflate": post("/containers/create", b"no deflate", _JSON + "Content-Encoding: deflate\r\n"),
     "secret that is not ASCII": post("/build/secrets", '{"secrets": {"a": "é"}}'.encode()),
     "registry of no possible name": post("/auth", '{"serveraddress": "\\u0018öa\U0010dc97Ï"}'.encode()),
+    "registry of a short number": post("/auth", b'{"serveraddress": "0"}'),
     "registry with a space": post("/auth", b'{"serveraddress": "a b"}'),
     "search for stars that are no number": get(f"/images/search?term=a&filters={quote(json.dumps({'stars': ['x']}))}"),
     "search for neither true nor false": get(
@@ -337,6 +341,9 @@ REFUSED = {
     "zero byte in an argument of ps": get(f"/containers/{KEPT}/top?ps_args=%00"),
     "version in Arabic digits": get(f"/v{quote('١.٤٤')}/version"),
     "version that is too long": get(f"/v1.{'4' * 5000}/version"),
+    "body that is a form": post("/containers/create", b'{"Image": "tiny"}', f"Content-Type: {_FORM}\r\n"),
+    "body of no type": post("/volumes/create", b"{}", ""),
+    "body of no possible type": post("/volumes/create", b"{}", "Content-Type: a b/\xff;;\r\n"),
     "no HTTP": b"hello\r\n\r\n",
     "TLS": bytes.fromhex("1603010200010001fc0303") + b"x" * 100,
     "two lengths": b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}\n",

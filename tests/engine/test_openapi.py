@@ -198,6 +198,28 @@ def test_what_is_needed_is_refused_when_it_is_missing(daemon: Daemon) -> None:
 
 
 @pytest.mark.root
+def test_a_document_says_that_it_is_one(daemon: Daemon) -> None:
+    """In Content-Type, with a character set or without; what is empty need not. So a web page that has a browser send
+    a form or text to a loopback address changes nothing: for JSON the browser would ask first."""
+    for kind, status in (("application/json", 201), ("application/json; charset=utf-8", 201), ("text/plain", 400)):
+        assert daemon.request("POST", "/volumes/create", b'{"Name": "said"}', Content_Type=kind)[0] == status
+    told = json.loads(daemon.request("POST", "/volumes/create", b"{}", Content_Type="text/plain")[1])
+    assert told["message"] == "unsupported Content-Type header (text/plain): must be 'application/json'"
+    assert daemon.request("POST", "/containers/create", b"{}")[0] == 400
+    status, made = daemon.request("POST", "/volumes/create")
+    assert status == 201
+    for name in ("said", json.loads(made)["Name"]):
+        assert daemon.request("DELETE", f"/volumes/{name}")[0] == 204
+
+
+@pytest.mark.root
+def test_another_method_is_another_page(daemon: Daemon) -> None:
+    """As with Docker, whether the path is known or not."""
+    for method, path in (("POST", "/version"), ("PUT", "/containers/json"), ("GET", "/nonsense")):
+        assert daemon.request(method, path) == (404, b'{"message":"page not found"}\n')
+
+
+@pytest.mark.root
 def test_a_number_that_is_none_is_refused_in_docker_s_words(daemon: Daemon) -> None:
     """Through the daemon, where there is a container to stop."""
     daemon.ok("create", "--name", "numbers", "tiny", "true")

@@ -22,7 +22,8 @@ from minidock.oci.platform import Platform
 PLACE = "#/components/schemas/{name}"
 ABOUT = (
     "A boolean is false when it is empty, 0, no, false or none, in any case, and else true; an empty number is as "
-    "none. Whatever is not described is not looked at."
+    "none. A body that should be JSON says so in Content-Type; an archive need not. Whatever else is not described is "
+    "not looked at."
 )
 NAMES = {
     "containers": "a name, an id, or the beginning of one that no other has",
@@ -47,7 +48,7 @@ def describe(routes: Iterable[Route]) -> Document:
     """The description, an OpenAPI 3.1 document."""
     routes = [*routes]
     kinds = [answer.document for route in routes for answer in route.answers if answer.document is not None]
-    kinds += [route.takes for route in routes if not isinstance(route.takes, str | None)]
+    kinds += [route.takes for route in routes if route.takes_document]
     kinds += [messages.Error, messages.PathStat, Platform]
     schemas, named = msgspec.json.schema_components(kinds, ref_template=PLACE)
     schema_of = dict(zip(map(repr, kinds), schemas, strict=True))
@@ -74,10 +75,10 @@ def _operation(route: Route, schema_of: Document) -> Document:
         ],
         "responses": _responses(route.answers, schema_of),
     }
-    if isinstance(route.takes, str):
-        found["requestBody"] = {"content": {route.takes: {}}}
-    elif route.takes is not None:
+    if route.takes_document:
         found["requestBody"] = {"content": {"application/json": {"schema": schema_of[repr(route.takes)]}}}
+    elif route.takes is not None:
+        found["requestBody"] = {"content": {route.takes: {}}}
     return found
 
 

@@ -45,6 +45,11 @@ class Route(NamedTuple):
     ends_with_client: bool = False
 
     @property
+    def takes_document(self) -> bool:
+        """Is the body JSON?"""
+        return not isinstance(self.takes, str | None)
+
+    @property
     def asked(self) -> type[Asked] | None:
         """The parameters."""
         return get_type_hints(self.handler).get("asked")

@@ -64,6 +64,8 @@ def _bound(engine: Engine, route: Route) -> Handler:
         if not request.protocol.begin(request, route.ends_with_client):
             return hijack.Finished()
         _check_version(request)
+        if route.takes_document:
+            _check_type(request)
         answer = route.handler(engine, request, kind(request)) if kind else route.handler(engine, request)
         if route.ends_with_client:
             return await answer
@@ -86,6 +88,13 @@ def _check_version(request: web.Request) -> None:
         )
 
 
+def _check_type(request: web.Request) -> None:
+    """Raises InvalidInput for a body that does not say it is JSON, as Docker: any page may have a browser send text."""
+    if request.body_exists and request.content_type != parameters.JSON:
+        said = parameters.Asked(request).said("Content-Type", "header")
+        raise InvalidInput(f"unsupported Content-Type header ({''.join(said)}): must be '{parameters.JSON}'")
+
+
 def _number(version: str) -> tuple[int, int]:
     major, minor = version.split(".")
     return int(major), int(minor)
@@ -106,7 +115,9 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
             log.error("request %d: %s %s: %s", number, request.method, request.path_qs, error, exc_info=bug)
         return _error(error.http_status, error.message)
     except web.HTTPException as error:
-        return _error(error.status, "page not found" if error.status == 404 else error.reason.lower())
+        if error.status in (404, 405):  # Docker makes no difference: there is no such page for this method
+            return _error(404, "page not found")
+        return _error(error.status, error.reason.lower())
     except RequestPayloadError as error:
         return _error(400, f"the request's body cannot be read: {error}")
     except asyncio.CancelledError:
