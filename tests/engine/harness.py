@@ -171,10 +171,11 @@ class Daemon:
         return subprocess.Popen(["docker", *arguments], env=self.environment, **options)
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        """One HTTP request by hand: status and body."""
+        """One HTTP request by hand: status and body. A header of no value is none."""
         with self.connection() as connection:
-            sent = {"Host": "minidock", "Connection": "close", "Content-Length": str(len(body or b""))} | headers
-            head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in sent.items())
+            sent = {"Host": "minidock", "Connection": "close", "Content-Length": str(len(body or b""))}
+            sent |= {"Content-Type": "application/json"} | {name.replace("_", "-"): headers[name] for name in headers}
+            head = "".join(f"{name}: {value}\r\n" for name, value in sent.items() if value)
             connection.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + (body or b""))
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
         head_bytes, _, rest = answer.partition(b"\r\n\r\n")
@@ -185,7 +186,7 @@ class Daemon:
     def json(self, method: str, path: str, document: object = None) -> Any:
         """One request with JSON both ways; the status must be a success."""
         body = None if document is None else json.dumps(document).encode()
-        status, answer = self.request(method, path, body, Content_Type="application/json")
+        status, answer = self.request(method, path, body)
         assert status < 300, f"{method} {path}: {status} {answer!r}"
         return json.loads(answer) if answer.strip() else None
 

@@ -205,8 +205,8 @@ def test_a_document_says_that_it_is_one(daemon: Daemon) -> None:
         assert daemon.request("POST", "/volumes/create", b'{"Name": "said"}', Content_Type=kind)[0] == status
     told = json.loads(daemon.request("POST", "/volumes/create", b"{}", Content_Type="text/plain")[1])
     assert told["message"] == "unsupported Content-Type header (text/plain): must be 'application/json'"
-    assert daemon.request("POST", "/containers/create", b"{}")[0] == 400
-    status, made = daemon.request("POST", "/volumes/create")
+    assert daemon.request("POST", "/containers/create", b"{}", Content_Type="")[0] == 400
+    status, made = daemon.request("POST", "/volumes/create", Content_Type="")
     assert status == 201
     for name in ("said", json.loads(made)["Name"]):
         assert daemon.request("DELETE", f"/volumes/{name}")[0] == 204
