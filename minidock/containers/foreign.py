@@ -103,7 +103,7 @@ def _numbers(user: oci.User, rootfs: str) -> oci.User:
         os.chroot(".")
         os.close(here)
     found = users.resolve(user.username or str(user.uid), passwd, group)
-    more = [*found.groups, *user.additional_gids, *users.groups_of(user.additional_groups, group)]
+    more = [found.gid, *found.groups, *user.additional_gids, *users.groups_of(user.additional_groups, group)]
     return oci.User(uid=found.uid, gid=found.gid, umask=user.umask, additional_gids=list(dict.fromkeys(more)))
 
 

@@ -14,10 +14,12 @@ import msgspec
 from minidock.daemon import health, limits, log_drivers, restarts, spec, support
 from minidock.daemon.defaults import STOP_SIGNAL
 from minidock.daemon.signals import signal_number
-from minidock.errors import InvalidInput, NotImplementedYet
+from minidock.errors import InvalidInput, NotFound, NotImplementedYet
 from minidock.kernel import cgroups
 from minidock.messages import ContainerConfig, ContainerCreate, HostConfig, LogConfig
-from minidock.oci.image import ContainerDefaults
+from minidock.oci import platform as platforms
+from minidock.oci.image import ContainerDefaults, ImageConfig
+from minidock.oci.platform import Platform
 
 OWN_RUNTIME = "minidock-runtime"
 Runtimes = Mapping[str, Mapping[str, str]]
@@ -78,6 +80,8 @@ def check(config: ContainerConfig, host: HostConfig) -> None:
     for name in (config.hostname, config.domainname):
         if name and not (len(name) <= 63 and _HOSTNAME.fullmatch(name)):
             raise InvalidInput(f"invalid hostname format: {name!r}")
+    if config.hostname and host.uts_mode == "host":
+        raise InvalidInput("conflicting options: hostname and the UTS mode")
     for entry in host.extra_hosts or []:
         if not re.fullmatch(r"[^\s:]+[:=][0-9a-fA-F.:\[\]]+", entry) and not entry.endswith(":host-gateway"):
             raise InvalidInput(f"bad format for add-host: {entry!r}")
@@ -89,6 +93,14 @@ def check(config: ContainerConfig, host: HostConfig) -> None:
     spec.check_security(host)
     spec.user(config.user, host.group_add or [])
     _check_missing_parts(host)
+
+
+def check_platform(name: str, image: ImageConfig, wanted: Platform | None) -> None:
+    """Raises NotFound, after which the client pulls, when the image is for other machines than were asked for."""
+    own = Platform(os=image.os, architecture=image.architecture, variant=image.variant)
+    if wanted is not None and image.architecture and not platforms.fitness(own, wanted):
+        what = "was found but does not match the specified platform"
+        raise NotFound(f"image with reference {name} {what}: wanted {wanted}, actual: {platforms.normalise(own)}")
 
 
 def _check_modes(host: HostConfig) -> None:
@@ -127,6 +139,8 @@ def completed(
     Raises InvalidInput, NotImplementedYet.
     """
     complete, warnings = support.adapted(with_defaults(host, log))
+    if host.network_mode == "host" and host.port_bindings:
+        warnings.append("Published ports are discarded when using host network mode")
     log_drivers.check(complete.log_config)
     runtime_program(complete.runtime, runtimes)
     if complete.network_mode == "host" and complete.port_bindings:

@@ -132,6 +132,8 @@ class Engine:
     def namespace_of(self, name: str, kind: str) -> str:
         """The path of a running container's namespace. Raises NoSuchContainer, Conflict."""
         container = self.container(name)
+        if kind == "net" and not container.record.running:
+            raise Conflict(f"cannot join network of a non running container: {container.id}")
         container.living_shim()
         if kind == "ipc" and container.record.host.ipc_mode in ("private", "none"):
             hint = "non-shareable IPC (hint: use IpcMode:shareable for the donor container)"

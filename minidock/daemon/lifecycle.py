@@ -47,6 +47,7 @@ from minidock.images import Image
 from minidock.kernel import cgroups
 from minidock.messages import ContainerCreate
 from minidock.oci import runtime as oci
+from minidock.oci.platform import Platform
 
 log = logging.getLogger(__name__)
 
@@ -58,13 +59,19 @@ _STOP_FIRST = ": stop the container before removing or force remove"
 
 
 async def create(
-    engine: Engine, request: ContainerCreate, name: str, explain: bool = False, of_build: Image | None = None
+    engine: Engine,
+    request: ContainerCreate,
+    name: str,
+    explain: bool = False,
+    of_build: Image | None = None,
+    platform: Platform | None = None,
 ) -> Container:
-    """Make a container of an image. Raises NoSuchImage, InvalidInput, Conflict (the name), NotImplementedYet.
+    """Make a container of an image. Raises NotFound, InvalidInput, Conflict (the name), NotImplementedYet.
 
-    ``of_build`` is the image of a build's step, which nobody else knows.
+    ``of_build`` is the image of a build's step, which nobody else knows; ``platform`` what the image has to be for.
     """
     image = of_build or engine.images.get(request.image)
+    creation.check_platform(request.image, image.config, platform)
     config = creation.merge(request, image.config.config)
     arguments = creation.arguments(config)
     creation.check(config, request.host_config)
@@ -396,7 +403,7 @@ def rename(engine: Engine, container: Container, name: str) -> None:
     if not name:
         raise InvalidInput("Neither old nor new names may be empty")
     try:
-        new = names.check(name)
+        new = names.check(f"/{name.removeprefix('/')}")
         if old != new:
             engine.reserve_name(new, container.id)
     except (InvalidInput, Conflict) as error:

@@ -80,15 +80,21 @@ def _check_cpu(host: HostConfig) -> None:
         raise InvalidInput("CPU cfs quota can not be less than 1ms (i.e. 1000)")
     if host.cpu_shares < 0:
         raise InvalidInput("shares must be 0 or more")
-    available = _numbers(Path("/sys/devices/system/cpu/online").read_text().strip())
-    for kind, wanted in (("cpus", host.cpuset_cpus), ("mems", host.cpuset_mems)):
+    _check_sets(host)
+
+
+def _check_sets(host: HostConfig) -> None:
+    sets = (("cpus", "cpu", "CPUs", host.cpuset_cpus), ("mems", "node", "memory nodes", host.cpuset_mems))
+    for name, kind, what, wanted in sets:
         try:
             numbers = _numbers(wanted)
         except ValueError:
-            raise InvalidInput(f"Invalid value {wanted} for cpuset {kind}: invalid format: {wanted}") from None
-        if kind == "cpus" and not numbers <= available:
-            there = Path("/sys/devices/system/cpu/online").read_text().strip()
-            raise InvalidInput(f"Requested CPUs are not available - requested {wanted}, available: {there}")
+            raise InvalidInput(f"Invalid value {wanted} for cpuset {name}: invalid format: {wanted}") from None
+        # A kernel that knows no nodes of memory has one.
+        online = Path(f"/sys/devices/system/{kind}/online")
+        there = online.read_text().strip() if online.exists() else "0"
+        if not numbers <= _numbers(there):
+            raise InvalidInput(f"Requested {what} are not available - requested {wanted}, available: {there}")
 
 
 def _numbers(text: str) -> set[int]:

@@ -33,10 +33,10 @@ def new_id() -> str:
 
 def check(name: str) -> str:
     """The name without a leading slash. Raises InvalidInput, in Docker's words, when it is none."""
-    name = name.removeprefix("/")
-    if not _NAME.fullmatch(name):
+    bare = name.removeprefix("/")
+    if not _NAME.fullmatch(bare):
         raise InvalidInput(f"Invalid container name ({name}), only {ALLOWED} are allowed")
-    return name
+    return bare
 
 
 def invent(taken: set[str]) -> str:

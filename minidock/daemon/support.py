@@ -35,6 +35,9 @@ def adapted(host: HostConfig) -> tuple[HostConfig, list[str]]:
         if asked and not is_there:
             host = msgspec.structs.replace(host, **{name: getattr(NO_LIMIT, name) for name in asked})
             warnings.append(f"Your kernel does not support {text}")
+    if host.oom_kill_disable and not host.memory:
+        lack = "no memory limit is set, this can result in the system running out of resources."
+        warnings.append(f"OOM killer is disabled for the container, but {lack}")
     return host, warnings
 
 

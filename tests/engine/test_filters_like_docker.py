@@ -16,6 +16,7 @@ pytestmark = [pytest.mark.root, words_of_docker_28]
 SETUP = """
 volume create --label k=v vol
 volume create other
+volume create third
 network create --label k=v net
 tag tiny zoo:1
 tag tiny repo/x:1
@@ -25,6 +26,7 @@ run -d --name web -l colour=red -l q=z -v vol:/data -v /etc:/e:ro tiny sleep 100
 run --name done tiny sh -c "exit 3"
 run -d --name frozen -l colour=blue -v other:/x -v /anon tiny sleep 1000
 pause frozen
+run -d --name ro --read-only -v third:/data tiny sleep 1000
 run -d --name open --network net -p 81:80 -p 53:53/udp --expose 99 --expose 7000-7002/udp tiny sleep 1000
 run -d --name well --health-cmd true --health-interval 100ms tiny sleep 1000
 run -d --name ill --health-cmd false --health-interval 100ms --health-retries 1 tiny sleep 1000
@@ -172,6 +174,32 @@ run --isolation hyperv --rm tiny true
 run --isolation default --rm tiny true
 start --checkpoint x stopped
 import http://127.0.0.1:1/x
+run --rm tiny grep Groups /proc/self/status
+run --rm -u 5 tiny id
+run --rm -u 5:6 --group-add 9 tiny id
+exec -u 5:6 web id
+exec web grep Groups /proc/self/status
+exec -d web nosuch
+run --rm --uts host --hostname x tiny true
+run --rm --network host -p 80:80 tiny true
+run --rm --oom-kill-disable tiny true
+run --rm --cpuset-mems 99 tiny true
+rename web a/b
+run --rm --pull never --platform linux/arm64 tiny true
+create --pull never --platform linux/arm64 tiny true
+run --rm --platform linux/amd64 tiny echo hi
+run --rm --tmpfs /t:size=1m,mode=700 tiny grep " /t " /proc/mounts
+run --rm --mount type=tmpfs,dst=/t,tmpfs-size=1m tiny grep " /t " /proc/mounts
+run --rm -u 0 --ipc container:nothing tiny true
+run --rm --pid container: tiny true
+run --rm --uts container:web tiny true
+run --rm --network container:nothing tiny true
+run --rm --network container:done tiny true
+cp /etc/hostname ro:/x
+cp /etc/hostname ro:/data/x
+exec ro cat /data/x
+cp /etc/hostname web:/e/x
+cp web:/nothing /tmp
 """.strip().splitlines()
 
 

@@ -30,8 +30,10 @@ class FindUser(Step, frozen=True):
             group = users.read_bounded("/etc/group")
             found = users.resolve(self.user.username, passwd, group)
             asked = [*self.user.additional_gids, *users.groups_of(self.user.additional_groups, group)]
-            extra = tuple(dict.fromkeys(gid for gid in asked if gid not in found.groups))
-            context.uid, context.gid, context.groups = found.uid, found.gid, found.groups + extra
+            # The group itself too: a set-group-id program must not rid its user of it, where files shut a group out
+            # (CVE-2022-36109).
+            context.groups = tuple(dict.fromkeys([found.gid, *found.groups, *asked]))
+            context.uid, context.gid = found.uid, found.gid
         else:
             found = users.resolve(str(self.user.uid), passwd, "")
         context.environment.setdefault("HOME", found.home or "/")

@@ -9,7 +9,7 @@ from aiohttp import web
 from minidock import messages
 from minidock.daemon import lifecycle, processes, pruning, statistics, story, updating
 from minidock.daemon.api import answers
-from minidock.daemon.api.parameters import Asked, choice, filters, flag, needed, number, text
+from minidock.daemon.api.parameters import Asked, choice, filters, flag, needed, number, platform, text
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
 from minidock.errors import Conflict, InvalidInput, NotFound, NotImplementedYet
@@ -27,12 +27,13 @@ class Create(Asked):
 
     name = text("the container's name; by default one is made up")
     explain = flag("write down what each start asks of the kernel")
+    platform = platform("the platform that the image has to be for; an image for another is answered as none")
 
 
 async def create(engine: Engine, request: web.Request, asked: Create) -> web.Response:
     """``POST /containers/create``."""
     wanted = messages.decode(await request.read(), messages.ContainerCreate)
-    container = await lifecycle.create(engine, wanted, asked.name, asked.explain)
+    container = await lifecycle.create(engine, wanted, asked.name, asked.explain, platform=asked.platform)
     return answers.document(messages.ContainerCreated(id=container.id, warnings=container.warnings), 201)
 
 

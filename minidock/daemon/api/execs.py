@@ -14,7 +14,10 @@ from minidock.daemon.api.containers import Resize, named, size
 from minidock.daemon.api.parameters import Asked, upgrade
 from minidock.daemon.container import Stream
 from minidock.daemon.engine import Engine
-from minidock.errors import Conflict, MinidockError
+from minidock.errors import CannotRun, Conflict, MinidockError
+
+FAILED = "OCI runtime exec failed: exec failed: unable to start container process: {}"
+"""Docker's words, by which its client knows which exit code is meant."""
 
 
 async def create(engine: Engine, request: web.Request) -> web.Response:
@@ -40,7 +43,10 @@ async def start(engine: Engine, request: web.Request, asked: Start) -> web.Strea
     options = messages.decode(body, messages.ExecStart) if body else messages.ExecStart()
     item.container.living_shim()
     if options.detach:
-        _, writer = await asyncio.shield(execs.start(engine, item, options.console_size, detach=True))
+        try:
+            _, writer = await asyncio.shield(execs.start(engine, item, options.console_size, detach=True))
+        except CannotRun as error:
+            raise CannotRun(FAILED.format(error)) from error
         writer.close()
         return web.Response(status=200)
     if item.started:
@@ -51,7 +57,7 @@ async def start(engine: Engine, request: web.Request, asked: Start) -> web.Strea
             program = await execs.start(engine, item, options.console_size, detach=False)
         except MinidockError as error:
             # The connection is not HTTP any more: the text goes where the program's output would.
-            text = f"OCI runtime exec failed: exec failed: unable to start container process: {error}\r\n".encode()
+            text = f"{FAILED.format(error)}\r\n".encode()
             client[1].write(text if tty else frame(STDOUT, text))
         else:
             await _converse(item, client, program)
