@@ -13,7 +13,6 @@ a rule that repeats the default says nothing, and calls younger than a profile a
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from errno import ENOSYS, EPERM
@@ -21,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from minidock.errors import InvalidSpec
@@ -146,7 +146,7 @@ def _answer(action: str, errno: int | None) -> int:
 @cache
 def numbers() -> dict[str, dict[str, int]]:
     """The numbers of all system calls by architecture (``x86_64``, ``x86``, ``x32``, ``aarch64``, ``arm``) and name."""
-    table = json.loads((Path(__file__).parent / "syscall_numbers.json").read_text())
+    table = msgspec.json.decode((Path(__file__).parent / "syscall_numbers.json").read_bytes())
     return {
         architecture: {name: row[column] for name, row in table["numbers"].items() if row[column] is not None}
         for column, architecture in enumerate(table["architectures"])
