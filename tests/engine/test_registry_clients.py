@@ -107,6 +107,17 @@ def test_docker_both_ways(registry: str) -> None:
     assert layers_of(registry, "by-docker") == layers_of(registry, "seed")
 
 
+def test_containerd_both_ways(registry: str, image: TestImage) -> None:
+    """containerd (dockerd's own) fetches every blob, pushes them under another name, and the manifest is the same."""
+    with dockerd(own_network=False) as docker:
+        ctr = ["ctr", "--address", f"{docker.root}/exec/containerd/containerd.sock", "--namespace", "test"]
+        run(*ctr, "content", "fetch", "--plain-http", f"{registry}/seed:latest")
+        run(*ctr, "images", "push", "--plain-http", f"{registry}/by-containerd:1", f"{registry}/seed:latest")
+    answer = WireClient(registry).ask("GET", "/v2/by-containerd/manifests/1")
+    assert answer.body == image.manifests[image.top][1]
+    assert layers_of(registry, "by-containerd:1") == layers_of(registry, "seed")
+
+
 async def pull_with_ours(name: str, directory: Path) -> Pulled:
     """Pull with the engine's own client, without the engine."""
     content = Content(directory / "images", directory / "ingest")
