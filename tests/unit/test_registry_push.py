@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from collections.abc import AsyncIterator, Callable
@@ -168,6 +169,28 @@ async def test_a_push(receiver: Receiver, content: Content, image: TestImage) ->
     told = await send(receiver, content, image)
     assert receiver.methods("/uploads/") == []
     assert [event.status for event in told if event.status != "Preparing"] == ["Layer already exists"] * 2
+
+
+async def test_at_most_five_blobs_at_a_time(receiver: Receiver, content: Content) -> None:
+    """Docker's max-concurrent-uploads: side by side, and the sixth waits until one of five is there."""
+    image = make_image([tar_of({str(number): b"x"}) for number in range(9)])
+    now, most, five = 0, 0, asyncio.Event()
+
+    async def counting() -> web.StreamResponse:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        if now == 5:
+            five.set()
+        await five.wait()
+        now -= 1
+        return web.Response(status=404)
+
+    receiver.trick = lambda request: counting() if request.method == "HEAD" else None
+    told = await send(receiver, content, image)
+    assert arrived(receiver, image)
+    assert most == 5
+    assert "Waiting" in [event.status for event in told]
 
 
 async def test_everything_of_an_index(receiver: Receiver, content: Content) -> None:
