@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import AbstractAsyncContextManager, contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -137,13 +139,16 @@ class Workshop:
 
 
 async def in_thread(
-    function: Callable[..., Result], *arguments: object, stop: Callable[[], None] = lambda: None
+    function: Callable[..., Result],
+    *arguments: object,
+    stop: Callable[[], None] = lambda: None,
+    pool: Executor | None = None,
 ) -> Result:
     """Run what blocks in a thread. Who is cancelled meanwhile still waits for it: it uses what is then removed.
 
-    ``stop`` asks it then to be quick.
+    ``stop`` asks it then to be quick. ``pool``: whose thread, if it is none of the daemon's few.
     """
-    task = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    task = asyncio.get_running_loop().run_in_executor(pool, copy_context().run, function, *arguments)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

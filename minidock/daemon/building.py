@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -102,7 +103,9 @@ async def build(
             if asked.remote:
                 await _fetch_context(engine, asked, context)
             else:
-                await in_thread(unpack, body, context)
+                # A thread of its own: it waits for the client, however slowly that sends.
+                with ThreadPoolExecutor(1, thread_name_prefix="context") as pool:
+                    await in_thread(unpack, body, context, pool=pool)
             image = await Build(engine.workshop, Machine(engine, asked, tell, flush), asked.request, place, tell).run()
         except RecursionError:
             raise InvalidInput("directories are nested too deeply to be built of") from None

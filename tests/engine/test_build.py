@@ -15,7 +15,7 @@ import zstandard
 
 from tests.archives import archive, directory, file, hardlink, symlink
 from tests.engine.build_contexts import Builder, assert_nothing_left, context
-from tests.engine.harness import Daemon, wait_for
+from tests.engine.harness import BRIDGE, Daemon, wait_for
 
 pytestmark = pytest.mark.root
 
@@ -379,6 +379,7 @@ def test_networks_as_whoever_builds_chose(builder: Builder) -> None:
     assert "eth0" in builder.build(text % "").text
     assert "eth0" not in builder.build(text % "--network=none").text
     assert "eth0" not in builder.build(text % "", networkmode="none", nocache="1").text
+    assert f"\n{BRIDGE}\n" in builder.build(text % "--network=host").text
 
 
 def test_limits_hold_for_steps(builder: Builder) -> None:

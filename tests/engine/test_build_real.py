@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import platform
@@ -119,20 +120,30 @@ def web(daemon: Daemon, root: Path) -> Iterator[str]:
 
 
 def test_files_from_the_web(builder: Builder, tmp_path: Path) -> None:
-    """ADD of a URL: its name, mode and time, a checksum that fits or not, what is not there; archives stay packed."""
+    """ADD of a URL: its name, mode and time, a checksum that fits or not, what is not there; archives stay packed,
+    unless --unpack says otherwise.
+    """
     (tmp_path / "f.txt").write_text("from the web\n")
-    (tmp_path / "ball.tar").write_bytes(archive([file("inside", b"x")]))
+    ball = archive([file("inside", b"x")])
+    (tmp_path / "ball.tar").write_bytes(ball)
+    (tmp_path / "ball.tar.gz").write_bytes(gzip.compress(ball))
     digest = hashlib.sha256(b"from the web\n").hexdigest()
     with web(builder.daemon, tmp_path) as address:
         text = f"""FROM tiny
             ADD {address}/f.txt /named
             ADD --checksum=sha256:{digest} {address}/f.txt /directory/
             ADD --chmod=644 {address}/ball.tar /
+            ADD --unpack {address}/ball.tar.gz /unpacked/
+            ADD --unpack=true --chown=7:8 {address}/f.txt /no-archive
+            ADD --unpack=false inside.tar /packed/
+            ADD inside.tar /both/
+            RUN ls /unpacked /packed /both; stat -c '%n %u' /no-archive
             RUN stat -c '%n %a' /named /directory/f.txt /ball.tar; cat /named; [ $(stat -c %Y /named) -gt 1000000000 ]
             """
-        built = builder.build(text)
+        built = builder.build(text, {"inside.tar": ball})
+        assert "/both:\ninside\n\n/packed:\ninside.tar\n\n/unpacked:\ninside\n/no-archive 7\n" in built.text
         assert "/named 600\n/directory/f.txt 600\n/ball.tar 644\nfrom the web\n" in built.text
-        assert builder.build(text).cached == 4
+        assert builder.build(text, {"inside.tar": ball}).cached == 9
         (tmp_path / "f.txt").write_text("changed\n")
         assert "digest mismatch" in builder.fails(text)
         assert "status 404" in builder.fails(f"FROM tiny\nADD {address}/none /")

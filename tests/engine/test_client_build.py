@@ -146,6 +146,10 @@ def test_the_same_digest_twice(build: Build, daemon: Daemon, tmp_path: Path) -> 
         daemon.json("POST", "/build/prune?all=1")
         (tmp_path / "context" / "f").touch()
     assert ids[0] == ids[1]
+    build(text, "-t", "kept", SOURCE_DATE_EPOCH="1000000000")
+    assert inspected(daemon, "kept")["Id"] == ids[0][0].strip()
+    build(text, "-t", "kept", "--build-arg=SOURCE_DATE_EPOCH=7", SOURCE_DATE_EPOCH="1000000000")
+    assert inspected(daemon, "kept")["Created"].startswith("1970-01-01T00:00:07")
     build(text, "-t", "without")
     daemon.json("POST", "/build/prune?all=1")
     assert build(text, "--cache-from=without", "--progress=plain").stderr.count("CACHED") == 3

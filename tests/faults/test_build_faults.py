@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sqlite3
 import threading
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from minidock.daemon.main import MOST_THREADS
 from minidock.images.archive import CHARACTER, HARDLINK, Entry
 from tests.archives import archive, directory, file, symlink
 from tests.engine.build_contexts import Builder, assert_nothing_left, context
@@ -95,13 +97,13 @@ def test_a_context_that_never_ends(daemon: Daemon) -> None:
 
 
 def test_many_contexts_that_come_slowly(daemon: Daemon) -> None:
-    """Twenty clients that have sent half of a context hold up nobody else."""
+    """More clients than the daemon has threads have sent half of a context: they hold up nobody else."""
     body = context("FROM tiny", big="x" * 1000)
     head = f"POST /v1.44/build HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    slow = [daemon.connection() for _ in range(20)]
+    slow = [daemon.connection() for _ in range(MOST_THREADS + 6)]
     for connection in slow:
         connection.sendall(head + body[:700])
-    wait_for(lambda: len(list(daemon.root.glob("data/builds/*"))) == 20, "all builds to begin")
+    wait_for(lambda: len(list(daemon.root.glob("data/builds/*"))) == len(slow), "all builds to begin")
     assert daemon.ok("run", "--rm", "--network=none", "tiny", "echo", "alive") == "alive"
     for connection in slow:
         connection.close()
@@ -150,26 +152,48 @@ def canary(daemon: Daemon) -> Iterator[Path]:
     assert is_clean(daemon)
 
 
-def test_a_directory_that_becomes_a_link(daemon: Daemon, canary: Path) -> None:
-    """CVE-2024-23651 and kin: RUN puts a link where COPY, ADD, WORKDIR and a mount will go. All stays inside."""
-    up = "/.." * 20
-    steps = []
-    for number, target in enumerate((str(canary), f"{up}{canary}", f"..{up}{canary}")):
-        place = f"/p{number}"
-        steps += [
-            f"RUN mkdir -p {place} && rm -r {place} && ln -s {target} {place}",
-            f"COPY f {place}/copied",
-            f"COPY d {place}/",
-            f"ADD ball.tar {place}/",
-            f"WORKDIR {place}/made",
-            f"RUN --mount=type=cache,target={place}/cache touch {place}/cache/x",
-        ]
+UPS = ["", "/.." * 20, "../../../.."]
+"""What makes a link to the canary absolute, or lead above the root."""
+
+
+@pytest.mark.parametrize(
+    ("step", "up"),
+    [
+        ("COPY f /p/new", UPS[0]),
+        ("COPY d /p/", UPS[1]),
+        ("COPY --link f /p/new", UPS[0]),
+        ("COPY --chown=1:1 --chmod=777 d /p", UPS[2]),
+        ("ADD ball.tar /p/", UPS[0]),
+        ("ADD ball.tar /p/", UPS[1]),
+        ("ADD --unpack=false ball.tar /p/new", UPS[2]),
+        ("WORKDIR /p/new", UPS[0]),
+        ("WORKDIR /p/new", UPS[1]),
+        ("RUN --mount=type=cache,target=/p/new true", UPS[0]),
+        ("RUN --mount=type=bind,source=f,target=/p/new true", UPS[1]),
+        ("RUN --mount=type=tmpfs,target=/p/a/b true", UPS[2]),
+    ],
+)
+def test_a_directory_that_becomes_a_link(daemon: Daemon, canary: Path, step: str, up: str) -> None:
+    """CVE-2024-23651 and kin: RUN puts a link where the next step will go. It ends in the image, or it is refused.
+
+    The image has a directory of the canary's name, too: that is where it may go.
+    """
     ball = archive([file("file", b"bad"), symlink("l", str(canary)), file("l/file", b"bad"), file("new", b"bad")])
     items = [file("f", b"bad"), directory("d"), file("d/file", b"bad"), file("ball.tar", ball)]
-    body = archive([file("Dockerfile", "\n".join(["FROM tiny", *steps]).encode()), *items])
-    built = Builder(daemon).post(body)
-    # What leads nowhere is refused; what the image has of that name (nothing) would be inside.
-    assert built.error or built.image
+    text = f"FROM tiny\nRUN mkdir -p {canary} && ln -s {up}{canary} /p\n{step}"
+    seen = f"{text}\nRUN echo in the image: $(ls {canary})" if step.startswith(("ADD", "WORKDIR", "COPY")) else text
+    built = Builder(daemon).post(archive([file("Dockerfile", seen.encode()), *items]))
+    if "--link" in step:
+        # What is linked is copied into nothing, where no link is: then it hides the one below.
+        assert "\nin the image:\n" in built.text
+    elif seen != text:
+        assert re.search("in the image: .*(new|file)", built.text), built.error
+    else:
+        assert built.image
+    # And where the image has no such directory.
+    nowhere = text.replace(f"mkdir -p {canary} && ", "")
+    built = Builder(daemon).post(archive([file("Dockerfile", nowhere.encode()), *items]))
+    assert "\n" not in built.error
 
 
 def test_bind_mounts_of_links(daemon: Daemon, canary: Path) -> None:

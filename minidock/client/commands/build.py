@@ -76,8 +76,10 @@ def _query(flags: Flags, quiet: bool) -> dict[str, Any]:
     query |= {field: True for name, field in _SWITCHES.items() if flags[name]}
     query |= {"q": quiet, "rm": 1 if flags["rm"] else 0, "version": 1, "minidock": 1}
     query["networkmode"] = flags["network"]
-    if flags["build-arg"]:
-        query["buildargs"] = json.dumps(dict(map(_argument, flags["build-arg"])))
+    # Whoever has it set means every build, as with Docker's buildx.
+    given = ["SOURCE_DATE_EPOCH"] if os.environ.get("SOURCE_DATE_EPOCH") else []
+    if given or flags["build-arg"]:
+        query["buildargs"] = json.dumps(dict(map(_argument, [*given, *flags["build-arg"]])))
     if flags["label"]:
         query["labels"] = json.dumps(pairs(flags["label"]))
     for name, field in (("cache-from", "cachefrom"), ("ulimit", "ulimits")):
