@@ -16,8 +16,9 @@ The story of a packet, in the order of the hooks:
   here again: a container's to a neighbour's published port, and the host's from its 127.0.0.1.
 
 A table of our own cannot overrule another's drop: a packet has to be accepted by *every* chain on its way. Docker, ufw
-and their kin drop in the chain ``FORWARD`` of iptables what they do not know. :meth:`Filter.befriend_iptables` says
-there that our bridges are ours to judge. (Not with the old iptables-legacy, whose rules nft cannot see.)
+and their kin drop in the chain ``FORWARD`` of iptables what they do not know, firewalld in one of its own.
+:meth:`Filter.befriend_iptables` says there that our bridges are ours to judge. (Not with the old iptables-legacy, whose
+rules nft cannot see, nor with a firewalld from 2.1 on, whose table nobody else may change.)
 """
 
 from __future__ import annotations
@@ -118,8 +119,8 @@ table bridge {name} {{
 }}
 """
 
-FORWARD_CHAINS = ("ip filter FORWARD", "ip6 filter FORWARD")
-"""Where iptables and ip6tables (those that are made of nft) judge what passes through the host."""
+FORWARD_CHAINS = ("ip filter FORWARD", "ip6 filter FORWARD", "inet firewalld filter_FORWARD")
+"""Where iptables and ip6tables (those that are made of nft) and firewalld judge what passes through the host."""
 
 _ACCEPTANCE = re.compile(
     r'^\s*(iifname|oifname) "(\S+)" +counter packets \d+ bytes \d+ accept(?: comment "(\S+)")? # handle (\d+)$',
@@ -202,7 +203,8 @@ class Filter:
         return self._show() != self._shown
 
     def befriend_iptables(self, bridges: Iterable[str]) -> bool:
-        """Where iptables has a chain FORWARD, accept there what comes from or goes to these bridges, and no others.
+        """Where iptables has a chain FORWARD, or firewalld its own, accept there what comes from or goes to these
+        bridges, and no others.
 
         True when that was not so already. Nothing is changed without need, so this may follow every change.
         """
@@ -215,12 +217,14 @@ class Filter:
             if listed.returncode != 0:
                 continue
             # The comment says whose a rule is; one that iptables-restore has put back shows none to nft.
-            rules = _ACCEPTANCE.findall(listed.stdout)
+            rules, changes = _ACCEPTANCE.findall(listed.stdout), ""
             for end, bridge, comment, handle in rules:
                 if comment == self.name and (end, bridge) not in wanted:
-                    script += f"delete rule {chain} handle {handle}\n"
+                    changes += f"delete rule {chain} handle {handle}\n"
             for end, bridge in sorted(wanted - {(end, bridge) for end, bridge, _, _ in rules}):
-                script += f'insert rule {chain} {end} "{bridge}" counter accept comment "{self.name}"\n'
+                changes += f'insert rule {chain} {end} "{bridge}" counter accept comment "{self.name}"\n'
+            if changes and not _is_owned(chain):
+                script += changes
         _nft(script)
         return bool(script)
 
@@ -243,6 +247,12 @@ class Filter:
             text = item.text if verb == "add" else item.text.partition(" : ")[0]
             lines.append(f"{verb} element {item.family} {self.name} {item.set} {{ {text} }}\n")
         return "".join(lines)
+
+
+def _is_owned(chain: str) -> bool:
+    """May only the process that made the table of this chain change it?"""
+    words = [find_nft(), "-t", "list", "table", *chain.split()[:2]]
+    return "flags owner" in subprocess.run(words, capture_output=True, text=True, errors="surrogateescape").stdout
 
 
 def find_nft() -> str:

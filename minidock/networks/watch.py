@@ -1,9 +1,9 @@
 """Has somebody taken our rules away? The kernel tells of every change of the packet filter.
 
 A firewall that is loaded anew often begins with ``flush ruleset``, which means everybody's. One that starts after us
-(Docker, ufw) may bring a chain that drops what passes through the host. All other changes, as Docker's for each of its
-containers, are no reason to look. Sources: nfnetlink, group NFNLGRP_NFTABLES (linux/netfilter/nfnetlink.h); messages
-and attributes in linux/netfilter/nf_tables.h.
+(Docker, ufw, firewalld) may bring a chain that drops what passes through the host. All other changes, as Docker's for
+each of its containers, are no reason to look. Sources: nfnetlink, group NFNLGRP_NFTABLES
+(linux/netfilter/nfnetlink.h); messages and attributes in linux/netfilter/nf_tables.h.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
+
+from minidock.networks.filter import FORWARD_CHAINS
 
 _NETLINK_NETFILTER = 12
 _NFNLGRP_NFTABLES = 7
@@ -24,6 +26,7 @@ _CHAIN_IN = {
     _DELRULE: _NFTA_RULE_CHAIN,
 }
 """Messages about chains and rules, and the attribute that names the chain. A table's end is told for each chain."""
+_OTHERS = {tuple(chain.split()[1:]) for chain in FORWARD_CHAINS}
 _NFTA_TABLE = 1
 """The table's name, in all of them."""
 _HEADERS = 16 + 4
@@ -39,7 +42,7 @@ def open_socket() -> socket.socket:
 
 
 def concerns_us(told: socket.socket, table: str) -> bool:
-    """Read all that there is: did anything go from our ``table``, or change in iptables' chain FORWARD?
+    """Read all that there is: did anything go from our ``table``, or change where others judge what passes?
 
     When too much came at once: perhaps.
     """
@@ -54,7 +57,7 @@ def concerns_us(told: socket.socket, table: str) -> bool:
             continue
         for kind, place in _changes(data):
             gone = kind in (_DELCHAIN, _DELRULE)
-            found = found or (gone and place[0] == table) or place == ("filter", "FORWARD")
+            found = found or (gone and place[0] == table) or place in _OTHERS
 
 
 def _changes(data: bytes) -> Iterator[tuple[int, tuple[str, str]]]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from minidock.images.elf import libraries
-from tests.engine.harness import Daemon
+from tests.engine.harness import PATIENCE, Daemon
+from tests.fresh.machine import fresh_root
 
 HERE, THERE = "203.0.113.1", "203.0.113.2"
 """The daemon's host and the other one, on their cable."""
@@ -61,6 +62,40 @@ def on_the_host(daemon: Daemon, *words: str, timeout: float = 20) -> subprocess.
     """A command on the daemon's own host."""
     command = [*daemon.inside(), *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def firewalld(daemon: Daemon) -> Iterator[subprocess.Popen[str]]:
+    """Debian's, on the daemon's host, with processes and mounts of its own; it answers a line of firewall-cmd's words
+    by one line."""
+    root = fresh_root("bookworm", ("dbus", "firewalld", "netbase"))
+    alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", FIREWALLD, "sh", str(root)]
+    with subprocess.Popen(
+        [*daemon.inside(), *alone], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as firewall:
+        try:
+            assert firewall.stdout is not None and firewall.stdout.readline() == "running\n"
+            yield firewall
+            firewall.communicate(timeout=PATIENCE)  # the end of its orders is the order to end
+        finally:
+            firewall.kill()
+
+
+FIREWALLD = """
+mount --bind "$1" "$1"
+mount -o remount,bind,ro "$1"
+mount -t proc proc "$1/proc"
+for place in run tmp var/log; do mount -t tmpfs tmpfs "$1/$place"; done
+mount --rbind /dev "$1/dev"
+mkdir "$1/run/dbus"
+chroot "$1" dbus-daemon --system --nofork --nopidfile &
+chroot "$1" firewalld --nofork --nopid >/dev/null &
+until chroot "$1" firewall-cmd --state >/dev/null; do sleep 0.2; done
+echo running
+while read -r words; do chroot "$1" firewall-cmd $words; done
+kill $!
+wait $!
+"""
 
 
 def services_archive(*programs: str) -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.harness import Daemon, running_daemon, wait_for
-from tests.engine.outside import HERE, THERE, Outside, on_the_host, outside, services_archive
+from tests.engine.outside import HERE, THERE, Outside, firewalld, on_the_host, outside, services_archive
 from tests.peers import dockerd
 
 pytestmark = pytest.mark.root
@@ -422,6 +422,29 @@ def test_a_docker_that_starts_later(daemon: Daemon, world: Outside) -> None:
             on_the_host(daemon, "ip", "link", "del", link)
         for family, table in (("ip", "filter"), ("ip", "nat"), ("ip6", "filter")):
             on_the_host(daemon, "nft", "delete", "table", family, table)
+
+
+@pytest.mark.timeout(400)  # the first time, Debian's root is made
+def test_beside_firewalld(daemon: Daemon, world: Outside) -> None:
+    """It rejects what it does not know: it is told, when it starts and after its reload; and it is left as it was."""
+    if shutil.which("mmdebstrap") is None:
+        pytest.skip("needs mmdebstrap: apt install mmdebstrap")
+    daemon.ok("run", "-d", "--name", "server", "-p", f"{HERE}:8080:80", *SERVER)
+    chain = ["nft", "list", "chain", "inet", "firewalld", "filter_FORWARD"]
+    reached = ["exec", "server", "ping", "-c", "1", "-W", "1", THERE]
+    with firewalld(daemon) as firewall:
+        assert firewall.stdin is not None and firewall.stdout is not None
+        for _ in range(2):
+            wait_for(lambda: daemon.docker(*reached).returncode == 0, "the way out, past firewalld")
+            assert world.get(HERE, 8080) == "hello"
+            print("--reload", file=firewall.stdin, flush=True)
+            assert firewall.stdout.readline() == "success\n"
+        daemon.ok("network", "create", "-o", "com.docker.network.bridge.name=other0", "other")
+        assert "other0" in on_the_host(daemon, *chain).stdout
+        daemon.ok("network", "rm", "other")
+        assert "other0" not in on_the_host(daemon, *chain).stdout
+    assert on_the_host(daemon, *chain).returncode != 0
+    assert world.get(HERE, 8080) == "hello"
 
 
 def test_the_watch_survives_what_it_cannot_do(daemon: Daemon, world: Outside) -> None:

@@ -18,7 +18,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -72,9 +72,9 @@ def machine(suite: str) -> Iterator[Machine]:
             yield Machine(root, pid)
 
 
-def fresh_root(suite: str) -> Path:
-    """Debian's minimal root from the cache, or made now (half a minute). Nobody may change it."""
-    root = cache("fresh") / "-".join([suite, *PACKAGES])
+def fresh_root(suite: str, packages: Sequence[str] = PACKAGES) -> Path:
+    """Debian's minimal root and these packages, from the cache or made now (half a minute). Nobody may change it."""
+    root = cache("fresh") / "-".join([suite, *packages])
     with root.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
@@ -83,7 +83,7 @@ def fresh_root(suite: str) -> Path:
                     "mmdebstrap",
                     "--quiet",
                     "--variant=minbase",
-                    f"--include={','.join(PACKAGES)}",
+                    f"--include={','.join(packages)}",
                     suite,
                     f"{scratch}/root",
                 )

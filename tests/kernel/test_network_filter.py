@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import shutil
 import socket
 import struct
@@ -594,6 +595,21 @@ def test_a_firewall_that_comes_later_is_told_once(bridge: Bridge, program: str) 
         assert not bridge.mend_filter()
         subprocess.run([program, "-D", "FORWARD", "1"], check=True)
         assert bridge.mend_filter()
+
+
+def test_a_table_that_is_somebodys_own_is_let_be(bridge: Bridge) -> None:
+    """As that of a newer firewalld: nobody else may change it, and that is no error of ours."""
+    script = "add table inet firewalld { flags owner; }\nadd chain inet firewalld filter_FORWARD\n"
+    with subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as owner:
+        assert owner.stdin is not None
+        with watch.open_socket() as told:
+            owner.stdin.write(script.encode())
+            owner.stdin.flush()
+            while not watch.concerns_us(told, bridge.filter.name):
+                assert select.select([told], [], [], PATIENCE)[0]
+        assert not bridge.mend_filter()
+        refused = ["nft", "add", "rule", "inet", "firewalld", "filter_FORWARD", "accept"]
+        assert b"Operation not permitted" in subprocess.run(refused, capture_output=True).stderr
 
 
 def test_other_peoples_rules_are_not_taken_for_ours(bridge: Bridge) -> None:
