@@ -14,6 +14,9 @@ from minidock.networks import watch
 
 log = logging.getLogger(__name__)
 
+RETRY = 5.0
+"""Seconds after which it is tried again: no change may come that says so."""
+
 
 @contextlib.contextmanager
 def mended(engine: Engine) -> Iterator[None]:
@@ -36,7 +39,7 @@ async def _mend(engine: Engine, changed: asyncio.Event) -> None:
         try:
             if await asyncio.to_thread(engine.networks.mend_filter):
                 log.warning("somebody changed the packet filter: our rules, which were missing there, are loaded again")
-        except MinidockError as error:
-            log.error("the packet filter: %s", error)
-        except Exception:  # the watch goes on: nobody would notice that it had ended
-            log.exception("the packet filter could not be mended")
+        except Exception as error:  # the watch goes on: nobody would notice that it had ended
+            known = isinstance(error, MinidockError)
+            log.error("the packet filter could not be mended: %s", error, exc_info=not known)
+            asyncio.get_running_loop().call_later(RETRY, changed.set)
