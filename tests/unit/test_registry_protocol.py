@@ -107,6 +107,20 @@ class Protocol(RuleBasedStateMachine):
         if ours.status == 200:
             assert (ours.body, ours.headers["Content-Length"]) == (debians.body, debians.headers["Content-Length"])
 
+    @rule(
+        repository=st.sampled_from(REPOSITORIES),
+        blob=st.sampled_from(BLOBS[1:]),
+        first=st.integers(0, 1300),
+        length=st.none() | st.integers(1, 1300),
+    )
+    def part(self, repository: str, blob: bytes, first: int, length: int | None) -> None:
+        """A part of it, or more than that. (From behind its end Debian's announces bytes that it does not send.)"""
+        first %= len(blob)
+        wanted = f"bytes={first}-{'' if length is None else first + length - 1}"
+        ours, debians = self.both("GET", f"/v2/{self.prefix}{repository}/blobs/{digest_of(blob)}", Range=wanted)
+        if ours.status == 206:
+            assert ours.body == debians.body == blob[first:][:length]
+
     @rule(blob=st.sampled_from(BLOBS))
     def mount(self, blob: bytes) -> None:
         """From one repository to the other."""
@@ -134,6 +148,16 @@ class Protocol(RuleBasedStateMachine):
         if answers[0].status == 201:
             ours, debians = self.both("GET", path, Accept=OCI_MANIFEST)
             assert ours.body == debians.body == data
+
+    @rule(
+        repository=st.sampled_from(REPOSITORIES),
+        layers=st.lists(st.sampled_from(BLOBS[1:]), unique=True, max_size=2),
+        method=st.sampled_from(["GET", "HEAD", "DELETE"]),
+    )
+    def by_digest(self, repository: str, layers: list[bytes], method: str) -> None:
+        """A manifest by its digest: looked for, or removed with all its tags."""
+        digest = digest_of(json.dumps(manifest_of(layers)).encode())
+        self.both(method, f"/v2/{self.prefix}{repository}/manifests/{digest}", Accept=OCI_MANIFEST)
 
     @rule(repository=st.sampled_from(REPOSITORIES), tag=st.sampled_from(TAGS))
     def tag(self, repository: str, tag: str) -> None:
