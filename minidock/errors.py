@@ -31,6 +31,7 @@
     ├── CorruptContent            500   content that is not what its digest or size says
     ├── RegistryError             500   a registry answered something else than what was asked
     │   └── RegistryUnreachable   500
+    ├── Unreachable               500   nobody answers at an address that the user gave
     ├── NotImplementedYet         501   a part of Docker that this engine does not have
     ├── ErrorFromDaemon           (client) the daemon refused; its words, its status
     │   └── ErrorInStream             (client) it began well, and then told of a failure
@@ -228,6 +229,10 @@ class RegistryError(MinidockError):
 
 class RegistryUnreachable(RegistryError):
     """Nobody answers at the registry's address."""
+
+
+class Unreachable(MinidockError):
+    """Nobody answers at an address that the user gave."""
 
 
 class NotImplementedYet(MinidockError):

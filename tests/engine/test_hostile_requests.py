@@ -327,6 +327,10 @@ REFUSED = {
     "registry of no possible name": post("/auth", '{"serveraddress": "\\u0018öa\U0010dc97Ï"}'.encode()),
     "registry of a short number": post("/auth", b'{"serveraddress": "0"}'),
     "registry with a space": post("/auth", b'{"serveraddress": "a b"}'),
+    "import from brackets": post("/images/create?fromSrc=%5B%5D", b""),
+    "import from a backslash": post("/images/create?fromSrc=a%5Cb", b""),
+    "import from a short number": post("/images/create?fromSrc=0", b""),
+    "import from no possible port": post("/images/create?fromSrc=a:99999999", b""),
     "search for stars that are no number": get(f"/images/search?term=a&filters={quote(json.dumps({'stars': ['x']}))}"),
     "search for neither true nor false": get(
         f"/images/search?term=a&filters={quote(json.dumps({'is-official': ['x']}))}"
@@ -367,12 +371,13 @@ def test_is_refused_in_so_many_words(watched: Watched, name: str) -> None:
     watched.check(name)
 
 
-def test_a_registry_that_cannot_be_reached_is_told_without_a_traceback(watched: Watched) -> None:
+def test_who_cannot_be_reached_is_told_without_a_traceback(watched: Watched) -> None:
     """500 with the reason, as Docker says it."""
     for raw in (
         post("/auth", b'{"serveraddress": "127.0.0.1:1"}'),
         get("/distribution/127.0.0.1:1/a/json"),
         post("/images/create?fromImage=127.0.0.1:1/a&tag=b", b""),
+        post("/images/create?fromSrc=127.0.0.1:1/a", b""),
     ):
         found = answer(watched.daemon, raw, 30)
         assert b"127.0.0.1:1" in found and b"refused" in found, found

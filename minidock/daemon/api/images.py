@@ -14,7 +14,7 @@ from minidock.daemon import changes, committing, picturing, pulling
 from minidock.daemon.api import answers, parameters, progress
 from minidock.daemon.api.parameters import Asked, filters, flag, identity, needed, platform, text, texts
 from minidock.daemon.engine import Engine
-from minidock.errors import InvalidInput, MinidockError, NotFound
+from minidock.errors import InvalidInput, NotFound, Unreachable
 from minidock.images import Deletion
 from minidock.messages import ContainerConfig, Progress
 from minidock.oci import platform as platforms
@@ -197,7 +197,7 @@ async def _import(engine: Engine, request: web.Request, asked: Create) -> web.St
 @asynccontextmanager
 async def _opened(request: web.Request, source: str, tell: pulling.Tell) -> AsyncIterator[aiohttp.StreamReader]:
     """The archive to import. Raises InvalidInput for what is no URL, NotFound when there is nothing at its place, and
-    MinidockError, before anything is told, when nobody is there to ask."""
+    Unreachable, before anything is told, when nobody is there to ask."""
     if source == "-":
         yield request.content
         return
@@ -211,5 +211,7 @@ async def _opened(request: web.Request, source: str, tell: pulling.Tell) -> Asyn
                 raise NotFound(f"failed to GET {url} with status {answer.status} {answer.reason}")
             tell(Progress(status=f"Downloading from {url}"))
             yield answer.content
-    except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-        raise MinidockError(f'Get "{url}": {dialing.reason(error)}') from error
+    except ValueError as error:  # aiohttp.InvalidURL is one
+        raise InvalidInput(f"cannot import from {source}: invalid URL: {error}") from error
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise Unreachable(f'Get "{url}": {dialing.reason(error)}') from error

@@ -23,7 +23,15 @@ from minidock.daemon.api.route import Route
 from minidock.daemon.api.routes import ROUTES
 from minidock.daemon.config import Config, parse_host
 from minidock.daemon.engine import Engine
-from minidock.errors import BuildStepFailed, InvalidInput, MinidockError, NotModified, RegistryError, Unauthorized
+from minidock.errors import (
+    BuildStepFailed,
+    InvalidInput,
+    MinidockError,
+    NotModified,
+    RegistryError,
+    Unauthorized,
+    Unreachable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +41,7 @@ MOST_BYTES_OF_A_DOCUMENT = 16 * 1024 * 1024
 # Requests that run for as long as a client listens are cut off when the daemon ends.
 SHUTDOWN_SECONDS = 2.0
 # Failures (500) whose cause is outside: a registry, a program. A traceback would say nothing about it.
-NOT_OURS = (RegistryError, Unauthorized, BuildStepFailed)
+NOT_OURS = (RegistryError, Unauthorized, Unreachable, BuildStepFailed)
 
 _request_ids = itertools.count(1)
 
