@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -110,6 +113,11 @@ def test_filters(builder: Builder) -> None:
     directory = next(item for item in kept(builder) if item["Type"] == "exec.cachemount")
     for filter_ in ("until=1h", "unused-for=1h", "id=none", "shared=true", "private=false", "inuse=true"):
         assert builder.daemon.ok("builder", "prune", "-af", "--filter", filter_) == "Total reclaimed space: 0B"
+    ours = [sys.executable, "-c", "from minidock.client.main import main; main()", "-H", builder.daemon.host]
+    words = ["builder", "prune", "-af", "--keep-storage=1", "--filter=until=1h", "--filter", "type=regular"]
+    assert subprocess.run([*ours, *words], capture_output=True).stdout == b"Total reclaimed space: 0B\n"
+    table = subprocess.run([*ours, "system", "df", "-v"], capture_output=True, text=True).stdout
+    assert "Build cache usage: 400" in table and re.search("exec.cachemount +2B ", table)
     two = next(item["ID"] for item in kept(builder) if item["Description"].endswith("two"))
     assert f"\n{two}\n\nTotal" in builder.daemon.ok("builder", "prune", "-f", "--filter", f"id={two}")
     told = builder.daemon.ok("builder", "prune", "-f", "--filter", "type=exec.cachemount", "--filter", "until=0s")

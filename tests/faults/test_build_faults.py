@@ -214,6 +214,20 @@ def test_bind_mounts_of_links(daemon: Daemon, canary: Path) -> None:
     assert Builder(daemon).post(context(text, f="x")).image
 
 
+def test_what_stood_below_a_mount_is_not_looked_for_on_the_host(daemon: Daemon, canary: Path) -> None:
+    """CVE-2024-23652: the program puts a link where the mount's empty directory was, which is removed afterwards."""
+    (canary / "empty").mkdir()
+    (canary / "nothing").touch()
+    text = f"""FROM tiny
+        RUN --mount=type=cache,target=/a/empty mv /a /b && ln -s {canary} /a
+        RUN --mount=type=bind,source=f,target=/c/nothing mv /c /d && ln -s {canary} /c
+        RUN readlink /a; readlink /c; ls -d /b /d
+        """
+    assert f"\n{canary}\n{canary}\n/b\n/d\n" in Builder(daemon).build(text, {"f": "x"}).text
+    (canary / "empty").rmdir()
+    (canary / "nothing").unlink()
+
+
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "../../../../etc/passwd", "link", "dir", "fifo"])
 def test_dockerfiles_from_elsewhere(daemon: Daemon, canary: Path, name: str) -> None:
     """``-f ../x``, an absolute path, a link to the host, a directory: one clear error."""
