@@ -8,10 +8,12 @@ Source: https://docs.docker.com/build/concepts/context/#git-repositories; git(1)
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import threading
 from dataclasses import dataclass
@@ -135,7 +137,11 @@ class Git:
         """From another thread, too: end what runs, and begin nothing more."""
         self._stopped = self._stopped or reason
         if self._process is not None:
+            helpers = [] if self._alone else _helpers(self._process.pid)
             self._process.kill()
+            for pid in helpers:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _next(self, output: int) -> bytes:
         """What git says next, b"" at its end; whoever is silent for too long is ended."""
@@ -170,6 +176,15 @@ class Git:
             reason = self._stopped or (text.strip().splitlines() or ["it failed"])[-1]
             raise InvalidInput(f"git {words[0]}: {_without_password(reason)}")
         return text
+
+
+def _helpers(pid: int) -> list[int]:
+    """What git has started for ssh or HTTP: it waits for the server even when git is gone."""
+    try:
+        children = [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:  # it has ended
+        return []
+    return [*children, *(below for child in children for below in _helpers(child))]
 
 
 def inside(clone: Path, path: str) -> Path:

@@ -114,8 +114,8 @@ def test_filters(builder: Builder) -> None:
     for filter_ in ("until=1h", "unused-for=1h", "id=none", "shared=true", "private=false", "inuse=true"):
         assert builder.daemon.ok("builder", "prune", "-af", "--filter", filter_) == "Total reclaimed space: 0B"
     ours = [sys.executable, "-c", "from minidock.client.main import main; main()", "-H", builder.daemon.host]
-    words = ["builder", "prune", "-af", "--keep-storage=1", "--filter=until=1h", "--filter", "type=regular"]
-    assert subprocess.run([*ours, *words], capture_output=True).stdout == b"Total reclaimed space: 0B\n"
+    prune = ["builder", "prune", "-af", "--keep-storage=1", "--filter=until=1h", "--filter", "type=regular"]
+    assert subprocess.run([*ours, *prune], capture_output=True).stdout == b"Total reclaimed space: 0B\n"
     table = subprocess.run([*ours, "system", "df", "-v"], capture_output=True, text=True).stdout
     assert "Build cache usage: 400" in table and re.search("exec.cachemount +2B ", table)
     two = next(item["ID"] for item in kept(builder) if item["Description"].endswith("two"))

@@ -158,20 +158,21 @@ def test_without_git(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def silent_server() -> Iterator[tuple[socket.socket, str]]:
-    """A server that takes connections, and says nothing; and its address."""
+    """A server that takes connections, and says nothing; and where it is."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(30)
-        yield server, f"git://127.0.0.1:{server.getsockname()[1]}/app"
+        yield server, f"127.0.0.1:{server.getsockname()[1]}/app"
 
 
-def test_git_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that never answers is left after it, and so is the whole clone."""
+@pytest.mark.parametrize("url", ["git://{}", "http://{}.git"])
+def test_git_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """A server that never answers is left after it, also by a program that git has started; nothing stays."""
     (tmp_path / "clones").mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "clones"))
     monkeypatch.setattr("minidock.git.PATIENCE", 1.0)
-    with silent_server() as (server, address):
+    with silent_server() as (server, place):
         with pytest.raises(InvalidInput, match="git fetch: not done after 1 seconds"):
-            context_of(address)
+            context_of(url.format(place))
         _said_until_the_end(server)
     assert not list((tmp_path / "clones").iterdir())
 
@@ -180,9 +181,9 @@ def test_git_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_daemon_s_git_is_not_silent_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that says nothing is left; one that takes its time, and tells of it, is not."""
     monkeypatch.setattr("minidock.git.SILENCE", 1.0)
-    with silent_server() as (server, address):
+    with silent_server() as (server, place):
         with pytest.raises(InvalidInput, match="git fetch: nothing came for 1 seconds"):
-            Git(alone=True).fetch(parse(address), tmp_path / "clone")
+            Git(alone=True).fetch(parse(f"git://{place}"), tmp_path / "clone")
         _said_until_the_end(server)
     repository(tmp_path / "app", {"f": "content"})
     _with_hook(tmp_path, monkeypatch, "for n in 1 2 3 4 5; do echo still counting >&2; sleep 0.4; done")
@@ -206,4 +207,4 @@ def _said_until_the_end(server: socket.socket) -> None:
     connection, _ = server.accept()
     with connection:
         connection.settimeout(30)
-        assert b"git-upload-pack" in b"".join(iter(lambda: connection.recv(1000), b""))
+        assert b"/app" in b"".join(iter(lambda: connection.recv(1000), b""))
