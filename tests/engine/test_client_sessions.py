@@ -146,6 +146,23 @@ def test_exec_ends_on_a_signal(daemon: Daemon, number: signal.Signals) -> None:
             client.kill()
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_dial_stdio_ends_on_a_signal(daemon: Daemon, number: signal.Signals) -> None:
+    """In the middle of a conversation, with its input open: whoever called it over ssh does not leave it behind."""
+    words = [*MINIDOCK, "system", "dial-stdio"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, env=daemon.environment) as client:
+        try:
+            assert client.stdin is not None and client.stdout is not None
+            client.stdin.write(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.stdin.flush()
+            assert client.stdout.readline() == b"HTTP/1.1 200 OK\r\n"
+            client.send_signal(number)
+            assert client.wait(timeout=20) in (-number, 128 + number)
+        finally:
+            client.kill()
+
+
 @pytest.mark.parametrize("client", [DOCKER_28, MINIDOCK], ids=["docker", "minidock"])
 @pytest.mark.parametrize("verb", ["run", "attach"])
 def test_signals_that_are_not_passed_on(daemon: Daemon, client: list[str], verb: str) -> None:

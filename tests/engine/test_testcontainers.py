@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from tests.engine.harness import Daemon, wait_for
+from tests.engine.harness import Daemon, tiny_archive, wait_for
+from tests.peers import dockerd
 
 pytestmark = pytest.mark.root
 
@@ -32,17 +33,27 @@ with Network() as network:
 """
 
 
-def test_a_container_for_one_block(daemon: Daemon) -> None:
-    """It waits for a line of the log; ports, names, exec and logs are as promised; nothing stays after the block."""
-    before = daemon.ok("ps", "-aq"), daemon.ok("network", "ls", "-q")
+def told(environment: dict[str, str]) -> list[str]:
+    """What the program says with the daemon that the environment names."""
     # Its guard (ryuk) is an image of the internet's: not here.
-    environment = daemon.environment | {"TESTCONTAINERS_RYUK_DISABLED": "true"}
+    environment = environment | {"TESTCONTAINERS_RYUK_DISABLED": "true"}
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [
+    return done.stdout.splitlines()
+
+
+def test_a_container_for_one_block(daemon: Daemon) -> None:
+    """It waits for a line of the log; ports, names, exec and logs are as promised, and as with dockerd; nothing stays
+    after the block."""
+    before = daemon.ok("ps", "-aq"), daemon.ok("network", "ls", "-q")
+    ours = told(daemon.environment)
+    assert ours == [
         "['starting', 'ready to serve', ''] b''",
         "(3, b'warm\\n')",
         "True",
         "0 b'served warm\\n'",
     ]
     wait_for(lambda: (daemon.ok("ps", "-aq"), daemon.ok("network", "ls", "-q")) == before, "everything to be gone")
+    with dockerd() as peer:
+        assert peer.docker("import", "-", "tiny", stdin=tiny_archive()).returncode == 0
+        assert told(daemon.environment | {"DOCKER_HOST": peer.host}) == ours
