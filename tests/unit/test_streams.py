@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from minidock.containers.streams import STDERR, STDOUT, Unframer, frame
+from minidock.daemon.api.streams import BATCH, gathered
 
 FRAMES = st.lists(st.tuples(st.sampled_from([STDOUT, STDERR]), st.binary(max_size=40)), max_size=8)
 
@@ -36,3 +38,16 @@ def test_an_unfinished_frame_waits() -> None:
     unframer = Unframer()
     assert unframer.feed(frame(STDOUT, b"hello")[:-1]) == []
     assert unframer.feed(b"o") == [(STDOUT, b"hello")]
+
+
+@given(st.lists(st.binary(max_size=50_000), max_size=20))
+async def test_a_log_is_sent_in_fewer_pieces(written: list[bytes]) -> None:
+    """Not a byte more or less; none empty, and all but the last as large as a write is to be."""
+
+    async def lines() -> AsyncIterator[bytes]:
+        for piece in written:
+            yield piece
+
+    sent = [piece async for piece in gathered(lines())]
+    assert b"".join(sent) == b"".join(written)
+    assert all(sent) and all(len(piece) >= BATCH for piece in sent[:-1])
