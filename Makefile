@@ -66,9 +66,11 @@ test-guest-systemd:
 	@.ci/setup guest
 	$(BIN)/python -m tests.guest --systemd
 
+FRESH ?= tests/fresh
+
 test-fresh:
 	@.ci/setup fresh
-	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/fresh
+	$(BIN)/python -m pytest $(PYTEST_ARGS) $(FRESH)
 
 test-vagrant:
 	@.ci/setup vagrant
