@@ -30,10 +30,19 @@ def directory_of(url: URL, certificates: Path) -> Path | None:
     return found if reference.is_domain(name) and found.is_dir() else None
 
 
-def context_of(directory: Path) -> ssl.SSLContext:
-    """What to speak TLS with. Raises InvalidInput that names the file which is wrong."""
-    context = ssl.create_default_context()
-    for file in sorted(directory.iterdir()):
+def as_docker_checks(context: ssl.SSLContext) -> ssl.SSLContext:
+    """Since 3.13 Python refuses authorities without key identifiers, as ``openssl req`` makes them.
+
+    Docker, and whoever has set up a registry of their own with it, does not.
+    """
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    return context
+
+
+def context_of(directory: Path | None) -> ssl.SSLContext:
+    """What to speak TLS with; ``directory`` may add to it. Raises InvalidInput that names the file which is wrong."""
+    context = as_docker_checks(ssl.create_default_context())
+    for file in sorted(directory.iterdir()) if directory else []:
         key, certificate = file.with_suffix(".key"), file.with_suffix(".cert")
         if file.suffix in (".cert", ".key") and not (key.exists() and certificate.exists()):
             raise InvalidInput(f"{file}: {certificate.name} and {key.name} go together (an authority's is .crt)")

@@ -43,7 +43,7 @@ class Transport:
     def __init__(self, settings: Settings, told: Callable[[str], None] | None = None) -> None:
         self.settings = settings
         self._told = told
-        self._contexts: dict[Path, ssl.SSLContext] = {}
+        self._contexts: dict[Path | None, ssl.SSLContext] = {}
         self._session = aiohttp.ClientSession(
             # A digest is of the bytes as stored: nobody may compress them for the journey.
             headers={"User-Agent": settings.user_agent, "Accept-Encoding": "identity"},
@@ -105,12 +105,10 @@ class Transport:
         return is_acceptable(there, self.settings) and not downgrade
 
     def _tls(self, url: URL) -> ssl.SSLContext | bool:
-        """How to speak TLS there: with certificates for this host, as everywhere (True), or unchecked (False)."""
+        """How to speak TLS there: with certificates for this host, as everywhere, or unchecked (False)."""
         if is_insecure(url, self.settings):
             return False
         directory = directory_of(url, self.settings.certificates)
-        if directory is None:
-            return True
         if directory not in self._contexts:
             self._contexts[directory] = context_of(directory)
         return self._contexts[directory]

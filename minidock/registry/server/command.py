@@ -20,6 +20,7 @@ from aiohttp import web
 from yarl import URL
 
 from minidock.errors import InvalidInput, MinidockError
+from minidock.registry.certificates import as_docker_checks
 from minidock.registry.credentials import Credentials
 from minidock.registry.server import collecting
 from minidock.registry.server.access import Access, Anybody, Passwords, Tokens
@@ -157,7 +158,7 @@ def _tls(arguments: argparse.Namespace) -> ssl.SSLContext | None:
         return None
     if arguments.tls_cert is None or arguments.tls_key is None:
         raise InvalidInput("--tls-cert and --tls-key go together, and --tls-client-ca needs them")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context = as_docker_checks(ssl.create_default_context(ssl.Purpose.CLIENT_AUTH))
     context.load_cert_chain(arguments.tls_cert, arguments.tls_key)
     if arguments.tls_client_ca is not None:
         context.load_verify_locations(arguments.tls_client_ca)
