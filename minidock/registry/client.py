@@ -136,8 +136,10 @@ class Registry:
         async with await self.exchange("HEAD", self.url(f"blobs/{descriptor.digest}")) as response:
             return response.ok and response.content_length in (None, descriptor.size)
 
-    async def put_manifest(self, descriptor: Descriptor, content: bytes, name: str) -> None:
+    async def put_manifest(self, descriptor: Descriptor, content: bytes, name: str) -> bool:
         """Give the repository a manifest or index, under a tag or its digest. All that it speaks of must be there.
+
+        True if the registry lists by itself what is about another manifest: see :mod:`minidock.registry.referrers`.
 
         :raises RegistryError: the registry does not want it
         """
@@ -146,8 +148,10 @@ class Registry:
             if not response.ok:
                 raise await self.refused(response, "push")
             told = response.headers.get("Docker-Content-Digest", descriptor.digest)
+            has_list = "OCI-Subject" in response.headers
         if told != descriptor.digest:
             raise CorruptContent(f"{self.base.authority} took manifest {descriptor.digest} for {told}")
+        return has_list
 
     def url(self, path: str) -> URL:
         """Where something of this repository is: ``blobs/sha256:…``."""

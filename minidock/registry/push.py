@@ -16,12 +16,13 @@ from minidock.content.store import Content
 from minidock.content.wholes import everything
 from minidock.oci import digest as digests
 from minidock.oci.distribution import pull_scope, push_scope
-from minidock.oci.image import CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES, Descriptor
+from minidock.oci.image import CONFIG_TYPES, INDEX_TYPES, MANIFEST_TYPES, Descriptor, parse_manifest
 from minidock.oci.reference import Reference
 from minidock.registry.client import Registry
 from minidock.registry.credentials import ANONYMOUS, Credentials
 from minidock.registry.endpoints import addresses
 from minidock.registry.progress import Progress, Reporter
+from minidock.registry.referrers import list_by_hand
 from minidock.registry.retry import Retry
 from minidock.registry.settings import Settings
 from minidock.registry.transport import Transport
@@ -119,4 +120,7 @@ class _Push:
     async def send_manifest(self, descriptor: Descriptor, name: str) -> None:
         """One manifest or index, its bytes as they are."""
         data = await asyncio.to_thread(self.content.read, descriptor)
-        await self.retry.run(lambda: self.registry.put_manifest(descriptor, data, name))
+        is_listed = await self.retry.run(lambda: self.registry.put_manifest(descriptor, data, name))
+        document = parse_manifest(data, descriptor.media_type)
+        if document.subject is not None and not is_listed:
+            await self.retry.run(lambda: list_by_hand(self.registry, descriptor, document))

@@ -15,6 +15,7 @@ import pytest
 from minidock.content.store import Content
 from minidock.errors import Forbidden, MinidockError, NotFound, Unauthorized
 from minidock.oci import reference
+from minidock.oci.image import OCI_INDEX
 from minidock.registry import asking
 from minidock.registry.credentials import ANONYMOUS, Credentials
 from minidock.registry.progress import Progress
@@ -31,6 +32,7 @@ from tests.registries import (
     tar_of,
 )
 from tests.unit.test_registry_push import stored
+from tests.wire_client import WireClient
 
 USER, PASSWORD = "anna", "s3cret: with a colon"
 TRUSTING = Settings(trusted_realms=frozenset({"127.0.0.1"}))
@@ -97,6 +99,29 @@ async def test_all_platforms(address: str, content: Content) -> None:
     found = await asking.inspect(reference.parse(f"{address}/many:1"), ANONYMOUS, Settings())
     assert found.descriptor.digest == index.top
     assert {platform.architecture for platform in found.platforms} == {"amd64", "arm64", "s390x", "unknown"}
+
+
+async def test_what_is_about_an_image_is_listed(address: str, content: Content) -> None:
+    """Two signatures: ours lists them itself; for Debian's, which cannot, the client keeps a list under a tag."""
+    image = make_image([tar_of({"signed": b"x"})])
+    await send(f"{address}/signed:1", content, image)
+    media_type, data = image.manifests[image.top]
+    subject = {"mediaType": media_type, "digest": image.top, "size": len(data)}
+    pushed = []
+    for kind in ("first", "second", "second"):
+        signature = TestImage(blobs=dict(image.blobs))
+        document = {**image.document(), "subject": subject, "artifactType": f"a/{kind}", "annotations": {"by": kind}}
+        pushed.append(signature.add_manifest(document)["digest"])
+        await send(f"{address}/signed:{kind}", content, signature)
+    client = WireClient(address)
+    answer = await asyncio.to_thread(client.ask, "GET", f"/v2/signed/referrers/{image.top}")
+    tag = image.top.replace(":", "-")
+    by_hand = await asyncio.to_thread(client.ask, "GET", f"/v2/signed/manifests/{tag}", Accept=OCI_INDEX)
+    assert sorted([answer.status, by_hand.status]) == [200, 404]
+    listed = (answer if answer.status == 200 else by_hand).json()
+    assert listed["mediaType"] == OCI_INDEX
+    found = [(entry["digest"], entry["artifactType"], entry["annotations"]) for entry in listed["manifests"]]
+    assert found == [(pushed[0], "a/first", {"by": "first"}), (pushed[1], "a/second", {"by": "second"})]
 
 
 async def test_chunks_and_a_mount(address: str, content: Content, image: TestImage) -> None:
