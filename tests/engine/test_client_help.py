@@ -73,6 +73,24 @@ def test_a_group_lists_what_dockers_lists(group: str, capsys: pytest.CaptureFixt
             assert rows[line.split()[0]].replace("minidock", "docker") == line.replace("minidock", "docker")
 
 
+# Swarm; plugins; signatures of Docker's own kind; checkpoints, which need CRIU.
+LEFT_OUT = {"config", "node", "secret", "service", "stack", "swarm", "plugin", "trust", "checkpoint"}
+
+
+def test_every_command_of_docker_s_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    """Or it stands in the list above, and is refused by name; ours are two more."""
+
+    def commands(text: str) -> set[str]:
+        return {line.split()[0].rstrip("*") for line in text.splitlines() if re.match("  [a-z]", line)}
+
+    assert run(["--help"]) == 0
+    ours = commands(capsys.readouterr().out)
+    theirs = commands(docker_help([])) - {"buildx", "compose"}  # programs of their own, where somebody installed them
+    assert (theirs - ours, ours - theirs) == (LEFT_OUT, {"completion", "registry"})
+    for name in LEFT_OUT:
+        assert run([name, "ls"]) != 0 and name in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", sorted({name for name in NAMES if name not in OURS} - IGNORES))
 def test_as_many_arguments_as_docker_wants(
     name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
