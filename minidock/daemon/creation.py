@@ -139,8 +139,6 @@ def completed(
     Raises InvalidInput, NotImplementedYet.
     """
     complete, warnings = support.adapted(with_defaults(host, log))
-    if host.network_mode == "host" and host.port_bindings:
-        warnings.append("Published ports are discarded when using host network mode")
     log_drivers.check(complete.log_config)
     runtime_program(complete.runtime, runtimes)
     if complete.network_mode == "host" and complete.port_bindings:

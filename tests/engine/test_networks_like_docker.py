@@ -123,8 +123,10 @@ def plain(done: subprocess.CompletedProcess[bytes]) -> tuple[int, str]:
     text = (done.stdout + done.stderr).decode()
     text = re.sub(r"\b[0-9a-f]{64}\b", "ID", text)
     text = re.sub(r"\b[0-9a-f]{12}\b", "SHORT", text)
-    notes = ("Run 'docker", "See 'docker", "ID", "# ")
+    notes = ("Run 'docker", "See 'docker", 'time="', "ID", "# ")
     lines = [line for line in text.splitlines() if line and not line.startswith(notes)]
+    if all(" -> " in line for line in lines):
+        lines.sort()  # of docker port, which before Docker 23 was in any order
     text = "\n".join(lines)
     for one, other in (
         ("fe00::0", "fe00::"),
