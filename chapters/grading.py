@@ -208,4 +208,5 @@ def _judge_apart(exercise: Exercise, file: Path, report: Path, seconds: float) -
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     set_hypothesis_home_dir(report.parent)  # else it makes a .hypothesis here
+    sys.dont_write_bytecode = True  # else there is a __pycache__ beside the student's file
     report.write_text(json.dumps(asdict(judge(exercise, file, seconds))))

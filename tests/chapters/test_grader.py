@@ -195,6 +195,7 @@ def test_from_start_to_end(tmp_path: Path) -> None:
 def test_grading_leaves_nothing_where_the_student_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hypothesis would keep what it has learnt in a .hypothesis, and take examples from all sources that are loaded."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     file = tmp_path / "answer.py"
     file.write_text(RIGHT)
     assert grade(EXERCISE, file).passed
