@@ -384,12 +384,12 @@ def test_a_terminal_for_exec(tmp_path: Path) -> None:
 
 
 def test_the_user_and_their_groups(tmp_path: Path) -> None:
-    """A name is looked up in the container's own files; HOME follows; a number is taken as it is."""
+    """A name is looked up in the container's own files, its group is among its groups; a number is taken as it is."""
     user = {"uid": 0, "gid": 0, "username": "guest", "additionalGids": [50]}
     container = Container(tmp_path, "sh", "-c", "id; echo $HOME", user=user, env=["PATH=/bin"])
     code, output = container.run()
     assert code == 0
-    assert output == "uid=1000(guest) gid=1000(guest) groups=1(bin),29(audio),50\n/home/guest\n"
+    assert output == "uid=1000(guest) gid=1000(guest) groups=1(bin),29(audio),50,1000(guest)\n/home/guest\n"
 
 
 def test_limits_umask_oom_score_and_directory(tmp_path: Path) -> None:
