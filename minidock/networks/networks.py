@@ -197,7 +197,8 @@ class Networks:
 
     def _elements(self, endpoints: Sequence[Endpoint], publications: Sequence[Publication]) -> list[Element]:
         found = [element for endpoint in endpoints for element in filter.of_endpoint(endpoint)]
-        return [*found, *ports.elements(publications, sandbox.way_out(endpoints))]
+        target = sandbox.way_out(endpoints)
+        return [*found, *ports.elements(publications, target), *ports.relayed(publications, target)]
 
     def _change_filter(self, before: Sequence[Element], after: Sequence[Element]) -> None:
         gone = [element for element in before if element not in after]

@@ -154,23 +154,34 @@ def elements(publications: Iterable[Publication], target: Endpoint | None) -> It
     """What the packet filter needs for publications that lead to ``target``."""
     if target is None or not target.link:
         return
-    own = {
-        4: str(ip_interface(target.ipv4).ip) if target.ipv4 else "",
-        6: str(ip_interface(target.ipv6).ip) if target.ipv6 else "",
-    }
+    own = _addresses(target)
     for item in publications:
         address = ip_address(item.host_ip)
-        key = f"{item.protocol} . {item.host_port}"
-        if not own[address.version]:
-            yield Element("relayed", key)
-            continue
-        if address == IPv6Address("::1"):
-            continue  # the relay's part too, and out of every bridge's reach
-        value = f"{own[address.version]} . {item.port}"
+        if not own[address.version] or address == IPv6Address("::1"):
+            continue  # the relay's part
+        key, value = f"{item.protocol} . {item.host_port}", f"{own[address.version]} . {item.port}"
         if address.is_unspecified:
             yield Element(f"everywhere{address.version}", f"{key} : {value}")
         else:
             yield Element(f"published{address.version}", f"{address} . {key} : {value}")
+
+
+def relayed(publications: Iterable[Publication], target: Endpoint | None) -> Iterator[Element]:
+    """The relay listens on these, as ``target`` has no address of their kind: but not for internal networks."""
+    if target is None or not target.link:
+        return
+    own = _addresses(target)
+    for item in publications:
+        if not own[ip_address(item.host_ip).version]:
+            yield Element("relayed", f"{item.protocol} . {item.host_port}")
+
+
+def _addresses(target: Endpoint) -> dict[int, str]:
+    """By the version of the protocol; empty where it has none."""
+    return {
+        4: str(ip_interface(target.ipv4).ip) if target.ipv4 else "",
+        6: str(ip_interface(target.ipv6).ip) if target.ipv6 else "",
+    }
 
 
 def reaches_loopback(publications: Iterable[Publication]) -> bool:
