@@ -178,11 +178,11 @@ def _watch(arguments: argparse.Namespace) -> int:
     if not chosen:
         raise InvalidInput(f"nothing of it is started: python -m chapters start {arguments.what}")
     files = {book.file(one).name: one for one in chosen}
-    print(f"watching {len(files)} files in {book.path}; ^C ends it")
     with clean_end(), Inotify() as inotify:
         for folder in sorted({book.file(one).parent for one in chosen}):
             # Editors write a new file and rename it over the old one, or write in place.
             inotify.add(folder, IN_CLOSE_WRITE | IN_MOVED_TO)
+        print(f"watching {', '.join(files)} in {book.path}; ^C ends it", flush=True)
         while True:
             for name in show.saved(inotify):
                 if name in files:

@@ -192,6 +192,28 @@ def test_from_start_to_end(tmp_path: Path) -> None:
     assert "· 1.1" in course(tmp_path)
 
 
+def test_watching_grades_again_at_each_save(tmp_path: Path) -> None:
+    """Editors write in place, or write another file and rename it over the old one; ^C ends it."""
+    course(tmp_path, "start", "1.1")
+    file = Workbook(tmp_path).file(EXERCISE)
+    words = [sys.executable, "-m", "chapters", "--dir", str(tmp_path), "watch", "1.1"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as watching:
+        try:
+            assert watching.stdout is not None
+            assert watching.stdout.readline() == f"watching {file.name} in {tmp_path}; ^C ends it\n"
+            file.write_text("def environment(entries)\n")
+            assert watching.stdout.readline() == "✗ 1.1 environment  (broken)\n"
+            new = file.with_suffix(".new")
+            new.write_text(RIGHT)
+            new.rename(file)
+            lines = iter(watching.stdout.readline, "")
+            assert next(line for line in lines if not line.startswith(" ")) == "✓ 1.1 environment\n"
+            watching.send_signal(signal.SIGINT)
+            assert watching.wait(20) == 128 + signal.SIGINT
+        finally:
+            watching.kill()
+
+
 def test_grading_leaves_nothing_where_the_student_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hypothesis would keep what it has learnt in a .hypothesis, and take examples from all sources that are loaded."""
     monkeypatch.chdir(tmp_path)
