@@ -91,7 +91,7 @@ def law_signal_number(subject: Subject) -> None:
         subject.gives(int(signal.Signals[name]), text.lower() if lower else text, why="case and SIG do not matter")
 
     law()
-    for text in ("", "0", "65", "-1", "NOSUCH", "RTMIN+99", "RTMIN+x", "9.5"):
+    for text in ("", "0", "65", "-1", "NOSUCH", "RTMIN+99", "RTMIN+x", "RTMIN+-3", "9.5"):
         subject.raises(InvalidInput, text, why="there is no such signal")
 
 

@@ -85,6 +85,7 @@ def law_parse_duration(subject: Subject) -> None:
         subject.raises(InvalidInput, text, why="a number without a unit, or a unit without a number")
     for text in ("--5s", "+-0", "1.2.3s"):
         subject.raises(InvalidInput, text, why="no duration: one sign at most, then numbers, each with its unit")
+    subject.raises(InvalidInput, "\N{ARABIC-INDIC DIGIT FIVE}s", why="a digit is one of 0 to 9")
 
 
 def law_unframer(subject: Subject) -> None:
