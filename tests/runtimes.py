@@ -133,3 +133,11 @@ class Container:
         """Kill init and wait for it; its exit code."""
         runtime.kill(self.state_dir, signal.SIGKILL)
         return syscalls.wait_for(self.pid).code
+
+
+def read_line(descriptor: int) -> bytes:
+    """From a terminal, which may give a line in pieces."""
+    line = b""
+    while not line.endswith(b"\n"):
+        line += os.read(descriptor, 1)
+    return line

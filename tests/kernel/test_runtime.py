@@ -27,7 +27,7 @@ from minidock.kernel import cgroups, pty, syscalls
 from minidock.kernel.syscalls.seam import number
 from minidock.oci import runtime as oci
 from tests.kernel.inside import inside
-from tests.runtimes import Container, Outcome, children
+from tests.runtimes import Container, Outcome, children, read_line
 
 pytestmark = pytest.mark.root
 
@@ -367,7 +367,7 @@ def test_a_terminal_for_exec(tmp_path: Path) -> None:
         container.create().start()
         running = execute("tty")
         assert running.console is not None
-        assert os.read(running.console, 100) == b"/dev/pts/0\r\n"
+        assert read_line(running.console) == b"/dev/pts/0\r\n"
         assert syscalls.wait_for(running.pid).code == 0
         os.close(running.console)
         running = execute("cat")  # not a shell: busybox's catches ^C, and at some moments forgets it

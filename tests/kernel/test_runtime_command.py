@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests import bundles
+from tests.runtimes import read_line
 
 pytestmark = pytest.mark.root
 
@@ -156,13 +157,14 @@ def test_a_terminal_in_the_foreground(runtime: Runtime) -> None:
     with subprocess.Popen(
         runtime.line("run", runtime.id), stdin=terminal, stdout=terminal, stderr=terminal, cwd=runtime.bundle
     ) as process:
-        assert os.read(controller, 100) == b"33 99\r\n"
-        os.write(controller, b"word\r")
-        seen = b""
-        while b"got word\r\n" not in seen:
-            seen += os.read(controller, 100)
-        os.write(controller, b"\x03")
-        assert process.wait(10) == 42
+        try:
+            assert read_line(controller) == b"33 99\r\n"
+            os.write(controller, b"word\r")
+            assert [read_line(controller) for _ in range(2)] == [b"word\r\n", b"got word\r\n"]
+            os.write(controller, b"\x03")
+            assert process.wait(10) == 42
+        finally:
+            process.kill()
     assert termios.tcgetattr(terminal)[3] & termios.ECHO, "the terminal is as it was"
     os.close(controller)
     os.close(terminal)
@@ -183,7 +185,7 @@ def test_a_console_socket(runtime: Runtime) -> None:
         finally:
             Path(path).unlink()
     runtime.ok("start", runtime.id)
-    assert os.read(descriptors[0], 100) == b"/dev/pts/0\r\n"
+    assert read_line(descriptors[0]) == b"/dev/pts/0\r\n"
     os.close(descriptors[0])
 
 
