@@ -30,29 +30,16 @@ async def pull(
     tell: Tell,
     explain: bool = False,
 ) -> None:
-    """Bring an image here; raises what the registry raises. ``tell`` is called on the event loop, a line a time; with
-    ``explain`` it hears of each exchange with the registry, too."""
-    reference = reference.with_default_tag()
-    _tell_outcome(tell, reference, await _bring(engine, reference, platform, credentials, tell, explain))
+    """Bring an image here, or, with neither tag nor digest, one for every tag that the repository has.
 
-
-async def pull_all(
-    engine: Engine,
-    reference: Reference,
-    platform: Platform,
-    credentials: Credentials,
-    tell: Tell,
-    explain: bool = False,
-) -> None:
-    """The same for every tag that the repository ``reference`` has."""
-    tags = await asking.tags(reference, credentials, settings(engine))
-    names = [replace(reference, tag=tag) for tag in tags]
+    Raises what the registry raises. ``tell`` is called on the event loop, a line a time; with ``explain`` it hears of
+    each exchange with the registry, too.
+    """
+    names = [reference]
+    if not reference.tag and not reference.digest:
+        names = [replace(reference, tag=tag) for tag in await asking.tags(reference, credentials, settings(engine))]
     new = [await _bring(engine, name, platform, credentials, tell, explain) for name in names]
-    _tell_outcome(tell, reference, any(new))
-
-
-def _tell_outcome(tell: Tell, reference: Reference, is_new: bool) -> None:
-    outcome = "Downloaded newer image for" if is_new else "Image is up to date for"
+    outcome = "Downloaded newer image for" if any(new) else "Image is up to date for"
     tell(Progress(status=f"Status: {outcome} {reference.familiar}"))
 
 

@@ -172,8 +172,7 @@ async def _pull(engine: Engine, request: web.Request, asked: Create) -> web.Stre
         name += f"@{chosen}" if ":" in chosen else f":{chosen}"
     reference = references.parse(name)
     identity, platform, explain = asked.identity, asked.platform or platforms.host(), asked.explain
-    pull = pulling.pull if reference.tag or reference.digest else pulling.pull_all
-    return await progress.tell(request, lambda tell: pull(engine, reference, platform, identity, tell, explain))
+    return await progress.tell(request, lambda tell: pulling.pull(engine, reference, platform, identity, tell, explain))
 
 
 async def _import(engine: Engine, request: web.Request, asked: Create) -> web.StreamResponse:
