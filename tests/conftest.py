@@ -25,6 +25,9 @@ settings.load_profile("ci" if IN_CI else "default")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# In pytest's cache, for tests/second_try.py.
+LEFT_BEHIND = "minidock/left_behind"
+
 # Whatever this run starts inherits this, and so is known among the processes of other runs on this machine.
 os.environ["MINIDOCK_TEST_RUN"] = str(os.getpid())
 OURS = f"MINIDOCK_TEST_RUN={os.getpid()}"
@@ -94,10 +97,12 @@ def _host() -> dict[str, set[str]]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def the_host_is_left_as_it_was() -> Iterator[None]:
+def the_host_is_left_as_it_was(request: pytest.FixtureRequest) -> Iterator[None]:
     """Mounts, links, cgroups, nft tables and processes are the same after the whole run as before it."""
     before = _host()
     yield
     after = _host()
     left = {what: after[what] - before[what] for what in before if after[what] - before[what]}
+    if (cache := getattr(request.config, "cache", None)) is not None:  # pytest -p no:cacheprovider has none
+        cache.set(LEFT_BEHIND, sorted(left))
     assert not left, f"the run left behind: {left}"
