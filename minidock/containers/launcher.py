@@ -17,11 +17,13 @@ import signal
 import socket
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from minidock.containers import shim
 from minidock.containers.wire import LaunchRequest, decode_launch
-from minidock.kernel import syscalls
+from minidock.errors import KernelFeatureMissing
+from minidock.kernel import cgroups, seccomp, syscalls
 
 MESSAGE_LIMIT = 64 * 1024
 
@@ -35,6 +37,7 @@ def main() -> None:
     # Nobody here wants to know how shims end: without zombies (wait(2), notes on SIGCHLD).
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _load_the_rest()
     gc.collect()
     gc.freeze()
     while True:
@@ -45,6 +48,13 @@ def main() -> None:
             daemon.close()
             _be_shim(decode_launch(message), socket.socket(fileno=descriptors[0]))
         os.close(descriptors[0])
+
+
+def _load_the_rest() -> None:
+    """What is loaded at first use would be loaded by every container anew: each is a fork of this process."""
+    seccomp.numbers()
+    with suppress(KernelFeatureMissing):  # a machine without cgroups, where no container needs their module
+        cgroups.at("minidock/any")
 
 
 def _be_shim(request: LaunchRequest, control: socket.socket) -> None:

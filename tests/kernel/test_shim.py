@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import minidock
 from minidock.containers.control import Launcher, Shim, ShimGone, Streams, read_exit
 from minidock.containers.shim import GRACE
 from minidock.containers.streams import STDERR, STDOUT
@@ -383,6 +384,37 @@ async def test_the_launcher_ends_and_shims_live_on(made: Containers) -> None:
     assert await shim.execute("e", process("true"), NONE)
     await shim.kill(signal.SIGKILL)
     assert (await shim.wait()).code == 137
+
+
+async def test_a_container_loads_nothing(made: Containers, tmp_path: Path) -> None:
+    """Module or table: the launcher has it, and so has every fork of it. strace sees none of our files opened."""
+    assert (await (await made.start("true")).wait()).code == 0  # a launcher that forks has loaded what it will
+    trace = tmp_path / "trace"
+    strace = ["strace", "-f", "-qq", "-e", "trace=open,openat,openat2,execve", "-o", str(trace)]
+    tracer = await asyncio.create_subprocess_exec(*strace, "-p", str(made.launcher.pid))
+    while not traced_by(tracer.pid, made.launcher.pid):  # noqa: ASYNC110  # strace tells nobody
+        await asyncio.sleep(0.01)
+    shim = await made.start("true", change=with_a_filter)
+    assert (await shim.wait()).code == 0
+    tracer.terminate()
+    await tracer.wait()
+    calls = trace.read_text().splitlines()
+    assert any("execve" in call for call in calls)
+    assert [call for call in calls if str(Path(minidock.__file__).parent) in call] == []
+
+
+def traced_by(tracer: int, pid: int) -> bool:
+    """Is the one already looking at the other?"""
+    return f"TracerPid:\t{tracer}\n" in Path(f"/proc/{pid}/status").read_text()
+
+
+def with_a_filter(spec: dict[str, Any]) -> None:
+    """A seccomp filter, which needs the numbers of system calls."""
+    spec["linux"]["seccomp"] = {
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "architectures": ["SCMP_ARCH_X86_64"],
+        "syscalls": [{"names": ["keyctl"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}],
+    }
 
 
 async def test_a_shim_that_is_not_there(tmp_path: Path) -> None:
