@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
 from functools import partial
 
 from tests.benchmarks.pair import both
@@ -11,10 +10,10 @@ from tests.benchmarks.report import Row, timed
 
 MEGABYTES = 500
 FEWER = 100
-# 64 KiB blocks of zeros have no line end at all; `yes` writes lines of 63 bytes.
+# Cheap to write, so that what is measured is the way from there: `yes x | tr -d` would take longer than that way.
 PROGRAMS = {
     "lines of 63 bytes": f"yes {'x' * 62}",
-    "one endless line of x": "yes x | tr -d '\\n'",
+    "one endless line of x": "head -c 1000000 /dev/zero | tr '\\0' x > /x; while cat /x; do true; done",
 }
 
 
@@ -23,21 +22,18 @@ def measure() -> list[Row]:
     with both() as (ours, peer):
         rows = []
         for what, writing in PROGRAMS.items():
-            program = f"{writing} | head -c {MEGABYTES * 1_000_000}"
-            mine = MEGABYTES / timed(_through(ours.docker, program))
-            theirs = MEGABYTES / timed(_through(peer.docker, program))
+            program = f"{{ {writing}; }} 2>/dev/null | head -c {MEGABYTES * 1_000_000}"
+            run = ("run", "--rm", "tiny", "sh", "-c", program)
+            mine = MEGABYTES / timed(partial(_shown, ours.host, *run))
+            theirs = MEGABYTES / timed(partial(_shown, peer.host, *run))
             rows.append(Row(f"{MEGABYTES} MB through run, {what}", mine, theirs, "MB/s", 2.0, higher_is_better=True))
             rows += attach_and_logs(ours.host, peer.host, what, writing)
         return rows
 
 
-def _through(docker: Callable[..., object], program: str) -> Callable[[], object]:
-    return lambda: docker("run", "--rm", "tiny", "sh", "-c", program, timeout=120)
-
-
 def attach_and_logs(ours: str, peer: str, what: str, writing: str, megabytes: int = FEWER) -> list[Row]:
     """A program that waits for a word before it writes, so that nothing is missed; then what the log has of it."""
-    program = f"read word; {writing} | head -c {megabytes * 1_000_000}"
+    program = f"read word; {{ {writing}; }} 2>/dev/null | head -c {megabytes * 1_000_000}"
     speeds = []
     for host in (ours, peer):
         _shown(host, "run", "-di", "--name", "writer", "tiny", "sh", "-c", program)
