@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import indent
 from typing import Literal
 
 import msgspec
@@ -169,7 +170,7 @@ def _chapter(number: int, step: StepLine, calls: list[CallLine], full: bool, pai
         + paint("bold", step.title if full else _shorter(step.title))
         + paint("dim", f"  {step.man}  {spent:.2f} ms"),
         " " * len(head) + step.why,
-        *(" " * len(head) + line for line in (_calls(calls, paint) if full else _commands(calls, paint))),
+        *(indent(line, " " * len(head)) for line in (_calls(calls, paint) if full else _commands(calls, paint))),
     ]
     return "\n".join(lines) + ("\n\n" if full else "\n")
 
@@ -179,7 +180,7 @@ def _calls(calls: list[CallLine], paint: _Painter) -> Iterator[str]:
     for call in calls:
         yield f"{_call(call, paint)}  {paint('dim', f'{call.us} us')}"
         if call.shell:
-            yield f"  {paint('green', '$ ' + call.shell)}"
+            yield indent(paint("green", "$ " + call.shell), "  ")
 
 
 def _commands(calls: list[CallLine], paint: _Painter) -> Iterator[str]:
@@ -192,7 +193,8 @@ def _commands(calls: list[CallLine], paint: _Painter) -> Iterator[str]:
 
 
 def _shorter(text: str) -> str:
-    """The container's directory as ``$BUNDLE``, an id's first 12 digits; long lines are whole only in the full form."""
+    """The container's directory as ``$BUNDLE``, an id's first 12 digits, one line; whole only in the full form."""
+    text = "; ".join(line.strip() for line in text.split("\n"))
     text = re.sub("/[^ ,=:]*/containers/[0-9a-f]{64}", "$BUNDLE", text)
     text = re.sub("([0-9a-f]{12})[0-9a-f]{52}", r"\1…", text)
     return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"

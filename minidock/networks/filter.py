@@ -271,7 +271,7 @@ def _nft(script: str) -> None:
     done = subprocess.run([program, "-f", "-"], input=script, capture_output=True, text=True)
     if announce.listeners:
         took = time.monotonic_ns() - start
-        shell = f"nft -f - <<'END'\n{script}END"
+        shell = f"nft '{script.strip()}'"
         call = announce.Call(os.getpid(), "nft", ("-f", "-"), done.returncode, 0, start, took, shell)
         announce.announce(call)
     if done.returncode != 0:

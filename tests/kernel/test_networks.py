@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -307,7 +308,7 @@ def test_what_is_announced_does_the_same_in_a_shell(database: Database, spawn: S
     here = next(number for number, call in enumerate(calls) if call.name == "setns")
     for number, call in enumerate(calls):
         where = twin_host if number < here else twin
-        command = call.shell.replace(f"netns {pid}", f"netns {twin}")
+        command = indent(call.shell, "    ").replace(f"netns {pid}", f"netns {twin}")  # as it is printed
         subprocess.run(["nsenter", "-n", "-t", str(where), "sh", "-ec", command or "true"], check=True)
     for original, copy in ((None, twin_host), (pid, twin)):
         for words in (["addr", "show", "scope", "global"], ["-4", "route"]):
