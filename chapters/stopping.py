@@ -2,7 +2,8 @@
 
 The first of these signals unwinds what is going on: each ``finally`` and each ``with`` does what it would do anyway.
 The next ones are not heard, for an unwinding that is interrupted leaves half of it. What is left then, because nobody
-had noted it yet when the signal came, goes at the end: processes, orphans among them, and temporary files.
+had noted it yet when the signal came, goes at the end: processes, orphans among them, and temporary files. SIGKILL
+unwinds nothing: :mod:`chapters.sweeping`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from chapters.sweeping import PREFIX, sweep
 from minidock.kernel import syscalls
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -31,12 +33,17 @@ class Stopped(BaseException):
 
 @contextmanager
 def clean_end() -> Iterator[None]:
-    """A block that leaves no process and no temporary file behind. Raises Stopped in it when a signal comes."""
+    """A block that leaves no process and no temporary file behind. Raises Stopped in it when a signal comes.
+
+    What another left that was killed goes first, where we are root.
+    """
+    if os.geteuid() == 0:
+        sweep()
     syscalls.set_child_subreaper()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     handlers = {number: signal.signal(number, _stop) for number in SIGNALS}
     try:
-        with tempfile.TemporaryDirectory(prefix="minidock-chapter-") as own, _temporary_files_in(own):
+        with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-") as own, _temporary_files_in(own):
             try:
                 signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
                 yield

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from chapters.course import Chapter, chapters
 from minidock.containers.steps.namespaces import cgroup_path
 from minidock.kernel import cgroups, syscalls
+from tests import cgroup_tree
 
 pytestmark = pytest.mark.root
 EACH = pytest.mark.parametrize("chapter", chapters(), ids=lambda chapter: str(chapter.number))
@@ -41,20 +43,24 @@ def children() -> list[str]:
     return Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
 
 
-@EACH
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-def test_a_container_that_runs(chapter: Chapter, number: signal.Signals, directory: Path, foster_parent: None) -> None:
-    """^C is for all of the terminal's programs, SIGTERM for one: the container ends, and all that was made is gone."""
-    before = children()
-    command = [sys.executable, "-m", "chapters", "run", str(chapter.number), "--", "sh", "-c", "echo on; sleep 1000"]
-    process = subprocess.Popen(
-        command,
+def running(chapter: Chapter, directory: Path) -> subprocess.Popen[bytes]:
+    """The chapter's program, with a container that says ``on`` and waits."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "chapters", "run", str(chapter.number), "--", "sh", "-c", "echo on; sleep 1000"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"TMPDIR": str(directory)},
         start_new_session=True,
     )
+
+
+@EACH
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_container_that_runs(chapter: Chapter, number: signal.Signals, directory: Path, foster_parent: None) -> None:
+    """^C is for all of the terminal's programs, SIGTERM for one: the container ends, and all that was made is gone."""
+    before = children()
+    process = running(chapter, directory)
     assert process.stdout is not None
     assert process.stdout.readline() == b"on\n"
     if number == signal.SIGINT:
@@ -65,11 +71,16 @@ def test_a_container_that_runs(chapter: Chapter, number: signal.Signals, directo
     assert (output, process.returncode) == (b"", 128 + number), errors
     assert errors.endswith(f"\nchapters: stopped by {number.name}\n".encode())
     assert children() == before
+    nothing_is_left_of(process.pid, directory)
+
+
+def nothing_is_left_of(pid: int, directory: Path) -> None:
+    """Files, mounts, cgroups, links, packet filters."""
     assert list(directory.iterdir()) == []
     assert str(directory) not in Path("/proc/self/mountinfo").read_text()
-    assert not cgroups.at(cgroup_path("", f"chapter-{process.pid}")).exists
-    assert [link for _, link in socket.if_nameindex() if str(process.pid) in link] == []
-    assert str(process.pid) not in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
+    assert not cgroups.at(cgroup_path("", f"chapter-{pid}")).exists
+    assert [link for _, link in socket.if_nameindex() if str(pid) in link] == []
+    assert str(pid) not in subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout
 
 
 def test_what_nobody_had_noted(directory: Path, foster_parent: None) -> None:
@@ -92,3 +103,39 @@ with clean_end():
     assert b"Stopped: SIGTERM" in done.stderr
     assert children() == before
     assert list(directory.iterdir()) == []
+
+
+@EACH
+@pytest.mark.parametrize("seconds", [None, 0.7])
+def test_killed(chapter: Chapter, seconds: float | None, directory: Path, foster_parent: None) -> None:
+    """SIGKILL, while the container runs or somewhere on the way to it: the next demonstration takes all away."""
+    forwarding = Path("/proc/sys/net/ipv4/ip_forward")
+    before = children(), forwarding.read_text()
+    process = running(chapter, directory)
+    assert process.stdout is not None
+    if seconds is None:
+        assert process.stdout.readline() == b"on\n"
+    else:
+        time.sleep(seconds)
+    process.kill()
+    process.wait()
+    left = list(directory.iterdir())
+    containers = {path.name for path in directory.rglob("data/containers/*")}  # of chapter 6's daemon
+    following = [sys.executable, "-m", "chapters", "run", "1", "--", "true"]
+    done = subprocess.run(
+        following, capture_output=True, text=True, env=os.environ | {"TMPDIR": str(directory)}, timeout=60
+    )
+    words = f"chapters: taking away what was left when process {process.pid} was killed\n" if left else ""
+    assert (done.returncode, done.stderr) == (0, words)
+    reap(before[0])
+    assert (children(), forwarding.read_text()) == before
+    assert [path for path in cgroup_tree.directories() if path.name in containers] == []
+    nothing_is_left_of(process.pid, directory)
+    process.communicate()
+
+
+def reap(known: list[str]) -> None:
+    """What was orphaned and has ended was ours to wait for."""
+    for pid in set(children()) - set(known):
+        if "\nState:\tZ" in Path("/proc", pid, "status").read_text():
+            os.waitpid(int(pid), 0)
