@@ -7,12 +7,12 @@ that are run in there are in ``FRESH_TESTS`` (arguments for pytest), by default 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 
 import pytest
 
-from tests.fresh.machine import PROJECT, SUITES, Machine, machine
+from tests import first_session
+from tests.fresh.machine import SUITES, Machine, machine
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(3600)]
 
@@ -75,13 +75,7 @@ def test_make_install_over_an_old_installation(fresh: Machine) -> None:
 
 def test_the_first_session_of_the_readme(fresh: Machine) -> None:
     """Each command prints what README.md shows, but for identifiers, numbers and times."""
-    for command, expected in session():
-        typed = [line.removeprefix("/ # ") for line in expected if line.startswith("/ # ")]
-        if typed:  # in the container: here without a terminal, and so without a prompt
-            command = f"echo '{'; '.join(typed)}' | {command.replace(' -it ', ' -i ')}"
-            expected = [line for line in expected if not line.startswith("/ # ")]
-        shown = fresh.run(command).stdout
-        assert like(shown.splitlines(), expected), f"{command}\n{shown}"
+    first_session.replay(lambda command: fresh.run(command).stdout)
     assert fresh.run("ps -eo args= | grep -c '[p]ython.*minidock'", check=False).stdout == "0\n"
 
 
@@ -89,31 +83,3 @@ def test_make_uninstall(fresh: Machine) -> None:
     """The commands are gone."""
     fresh.run("make -C minidock uninstall")
     assert fresh.run("ls /usr/local/bin /opt").stdout.split() == ["/opt:", "/usr/local/bin:"]
-
-
-def session() -> list[tuple[str, list[str]]]:
-    """The commands of README.md's first session, and the lines that each prints there."""
-    text = (
-        (PROJECT / "README.md").read_text().split("<!-- first session -->")[1].split("<!-- end of first session -->")[0]
-    )
-    found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
-        for line in block.splitlines():
-            if line.startswith("# "):
-                found.append((line.removeprefix("# "), []))
-            else:
-                found[-1][1].append(line)
-    return found
-
-
-def like(shown: list[str], expected: list[str]) -> bool:
-    """Whether the lines are the same but for numbers and spaces; a line ``…`` stands for any lines."""
-    patterns = [r"(.*\n)*" if line == "…" else re.escape(plain(line)) + r"\n" for line in expected]
-    return re.fullmatch("".join(patterns), "".join(f"{plain(line)}\n" for line in shown)) is not None
-
-
-def plain(line: str) -> str:
-    """A line without what differs from time to time: identifiers, numbers, "Less than a second", column widths."""
-    line = re.sub(r"\b[0-9a-f]{12}(…|[0-9a-f]{52})?(?![0-9a-f])", "ID", line)
-    line = re.sub(r"Less than a second|\d+ seconds?", "N seconds", line)
-    return " ".join(re.sub(r"\d+(\.\d+)?", "N", line).split())
