@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chapters.course import Exercise, Wrong
-from chapters.trial import NOTHING, Observation, Subject
+from chapters.trial import Subject
 from minidock.errors import ProgramNotExecutable, ProgramNotFound
-from minidock.images.elf import libraries
+from minidock.images.elf import libraries, read_elf
 from minidock.kernel import mounts
 
 # --- 1.1 environment
@@ -38,6 +38,9 @@ def law_unescape(subject: Subject) -> None:
     """The kernel's octal escapes become characters again; everything else stays."""
     subject.gives("/a b", r"/a\040b", why="a blank is written \\040")
     subject.gives(r"\040", r"\134040", why="the backslash is escaped too: this is a name of four characters")
+    subject.gives("a#b", r"a\043b", why="some file systems escape # as well")
+    for text in (r"\n\t\x41\08", r"\189", r"\04", "caf\N{LATIN SMALL LETTER E WITH ACUTE}"):
+        subject.gives(text, text, why="without three octal digits it is no escape")
 
     @given(st.text(r" \/ab0123479" + "\t\n", max_size=12))
     def law(text: str) -> None:
@@ -69,13 +72,14 @@ def law_parse_line(subject: Subject) -> None:
         subject.gives(mount, str(mount))
 
     law()
+    subject.raises(ValueError, "22 27 0:21 / /proc rw,relatime proc proc rw", why="the lone - is missing")
 
 
 # --- 1.4 parse_options
 
 _OPTIONS = st.lists(
     st.sampled_from(["ro", "rw", "nosuid", "suid", "bind", "rbind", "rprivate", "rslave", "size=64k", "mode=755",
-                     "defaults", "tmpcopyup"]),
+                     "defaults", "tmpcopyup", "rro", "rrw", "rnosuid"]),
     max_size=6,
 )  # fmt: skip
 
@@ -83,9 +87,21 @@ _OPTIONS = st.lists(
 def law_parse_options(subject: Subject) -> None:
     """Each option goes to the system call that it is for, and a later one overrides an earlier one."""
 
+    for option, what in (
+        ("nosuid", "a flag of mount(2)"),
+        ("suid", "it clears a flag"),
+        ("rslave", "propagation"),
+        ("rro", "an attribute for mount_setattr(2)"),
+        ("size=64k", "for the file system itself"),
+        ("defaults", "a word for people, which says nothing"),
+        ("tmpcopyup", "copy_up: the new tmpfs is filled with what it covers"),
+    ):
+        subject.gives(mounts.parse_options([option]), [option], why=what)
+
     @given(_OPTIONS)
     def law(options: list[str]) -> None:
-        subject.gives(mounts.parse_options(options), options, why="a later option overrides an earlier one")
+        why = "of flags and attributes the later one counts; propagation and data are lists, in order"
+        subject.gives(mounts.parse_options(options), options, why=why)
 
     law()
 
@@ -109,10 +125,10 @@ def law_find_program(subject: Subject) -> None:
         search = f"{one}:{two}"
         subject.gives(f"{one}/both", "both", search, why="the first directory that has it wins")
         subject.gives(f"{two}/tool", "tool", search, why="a file that may not be executed is passed over")
-        subject.raises(ProgramNotFound, "nothing", search)
+        subject.raises(ProgramNotFound, "nothing", search, why="no directory has it")
         subject.raises(ProgramNotFound, "folder", search, why="a directory on the PATH is no program")
         subject.gives(f"{two}/tool", f"{two}/tool", search, why="with a slash it is a path already")
-        subject.raises(ProgramNotFound, f"{two}/nothing", search)
+        subject.raises(ProgramNotFound, f"{two}/nothing", search, why="a path to nothing")
         subject.raises(ProgramNotExecutable, f"{one}/folder", search, why="docker exits with 126, not 127")
         subject.raises(ProgramNotFound, f"{two}/tool/x", search, why="below a file there is nothing")
         subject.raises(ProgramNotExecutable, "tool", f"{one}", why="found, but forbidden: 126")
@@ -127,11 +143,19 @@ def law_libraries(subject: Subject) -> None:
         for directory in ("/bin", "/usr/bin"):
             program = Path(directory, name)
             if program.exists() and program.read_bytes()[:4] == b"\x7fELF":
-                subject.gives(libraries(program), program, why="this is what ld.so would load")
+                _needs(subject, program, libraries(program))
 
 
-def _result(seen: Observation) -> object:
-    return None if seen.result is NOTHING else seen.result
+def _needs(subject: Subject, program: Path, wanted: dict[str, Path]) -> None:
+    """The C library names the loader, too, by another path: to leave that out is right, for it is loaded already."""
+    loader = read_elf(program).interpreter
+    again = {path: file for path, file in wanted.items() if path != loader and file.name == Path(loader).name}
+    found = subject(program)
+    subject.expect({**again, **found} == wanted, "this is what ld.so would load", wanted)
+
+
+def _names(mount: mounts.Mount) -> list[str]:
+    return [mount.root, mount.mount_point, mount.filesystem, mount.source]
 
 
 EXERCISES = (
@@ -149,19 +173,23 @@ EXERCISES = (
         wrong=(
             Wrong(
                 "environment_splits_at_each",
-                lambda seen: isinstance(seen.error, ValueError),
+                lambda seen: (
+                    any(entry.count("=") > 1 for entry in seen.arguments[0])
+                    and (isinstance(seen.error, ValueError) or any("=" in name for name in seen.result))
+                ),
                 "A value may contain = itself (LS_COLORS does): split only at the first one.",
             ),
             Wrong(
                 "environment_keeps_words",
                 lambda seen: (
-                    any("=" not in entry for entry in seen.arguments[0]) and len(seen.result) > len(seen.expected)
+                    any("=" not in entry for entry in seen.arguments[0])
+                    and (seen.error is not None or len(seen.result) > len(seen.expected))
                 ),
                 "An entry without = is no variable: leave it out.",
             ),
             Wrong(
                 "environment_first_wins",
-                lambda seen: seen.result.keys() == seen.expected.keys(),
+                lambda seen: seen.result.keys() == seen.expected.keys() and len(seen.arguments[0]) > len(seen.expected),
                 "The names are right, a value is not: of two entries with one name the last counts.",
             ),
         ),
@@ -179,13 +207,19 @@ EXERCISES = (
         wrong=(
             Wrong(
                 "unescape_blanks_only",
-                lambda seen: seen.result == seen.arguments[0],
+                lambda seen: seen.result == seen.arguments[0] and r"\040" not in seen.arguments[0],
                 "The blank is only the most common one: tab, newline and the backslash itself are escaped too.",
             ),
             Wrong(
                 "unescape_several_passes",
                 lambda seen: "\\134" in seen.arguments[0],
                 "One pass, not several: after \\134 has become a backslash, what follows it is no escape any more.",
+            ),
+            Wrong(
+                "unescape_pythons_own",
+                lambda seen: "x41" in seen.arguments[0] or not seen.arguments[0].isascii(),
+                "unicode_escape undoes Python's escapes, \\n and \\x41 too, and takes the text for Latin-1. "
+                "The kernel writes octal numbers only.",
             ),
         ),
     ),
@@ -194,8 +228,8 @@ EXERCISES = (
         uses=("minidock.kernel.mounts:unescape",),
         title="What is mounted here?",
         task="""Read one line of /proc/self/mountinfo (man 5 proc_pid_mountinfo) into a Mount. The number of
-        optional fields varies from line to line; a lone - ends them. You may use unescape from
-        minidock.kernel.mounts.""",
+        optional fields varies from line to line; a lone - ends them. Raise ValueError for a line without it. You
+        may use unescape from minidock.kernel.mounts.""",
         law=law_parse_line,
         hints=(
             "cat /proc/self/mountinfo, and count the fields before the - in several lines.",
@@ -215,8 +249,19 @@ EXERCISES = (
             ),
             Wrong(
                 "parse_line_still_escaped",
-                lambda seen: "\\" in seen.result.root + seen.result.mount_point + seen.result.source,
-                "There is still a backslash in a name: unescape it.",
+                lambda seen: (
+                    _names(seen.result) != _names(seen.expected)
+                    and [mounts.unescape(name) for name in _names(seen.result)] == _names(seen.expected)
+                ),
+                "There is still an escape in a name: unescape it.",
+            ),
+            Wrong(
+                "parse_line_unescapes_first",
+                lambda seen: (
+                    "\\" in seen.arguments[0]
+                    and (seen.error is not None or seen.result.options != seen.expected.options)
+                ),
+                "Split first, and unescape each name after that: a blank in a name is no separator.",
             ),
         ),
     ),
@@ -229,13 +274,15 @@ EXERCISES = (
         ),
         title="One list of options, four system calls",
         task="""People write mount options as one list: ro,nosuid,size=64k,rslave. Sort them into MountOptions:
-        flags of mount(2), flags to be cleared, propagation, recursive attributes for mount_setattr(2), and
-        the rest, which only the file system understands. The tables FLAG_OPTIONS, PROPAGATION_OPTIONS and
-        RECURSIVE_OPTIONS are in minidock.kernel.mounts.""",
+        flags of mount(2), flags to be cleared, propagation (a call for each, in order), recursive attributes for
+        mount_setattr(2), and the rest, which only the file system understands. Of flags and attributes a later
+        option overrides an earlier one. tmpcopyup means copy_up, defaults means nothing. The tables FLAG_OPTIONS,
+        PROPAGATION_OPTIONS and RECURSIVE_OPTIONS are in minidock.kernel.mounts: print them.""",
         law=law_parse_options,
         hints=(
             "FLAG_OPTIONS says for each word which flag it is about, and whether it sets or clears it.",
-            "Setting: flags |= flag, cleared &= ~flag. Clearing: the other way round.",
+            "Setting: flags |= flag, cleared &= ~flag. Clearing: the other way round. "
+            "RECURSIVE_OPTIONS has both for each word: what to set, and what to clear.",
             "What no table knows is data, joined by commas; defaults means nothing at all.",
         ),
         wrong=(
@@ -243,6 +290,11 @@ EXERCISES = (
                 "parse_options_both_sets",
                 lambda seen: bool(seen.result.flags & seen.result.cleared),
                 "ro,rw: the later option wins, so the flag must leave the one set when it enters the other.",
+            ),
+            Wrong(
+                "parse_options_recursive_both",
+                lambda seen: bool(seen.result.recursive_set & seen.result.recursive_clear),
+                "rro,rrw: here too the later option wins. An attribute cannot be set and cleared at once.",
             ),
             Wrong(
                 "parse_options_keeps_defaults",
@@ -260,8 +312,9 @@ EXERCISES = (
         title="Which program is sh?",
         task="""The kernel executes paths, not names. Find a program: a name with a slash is a path already, any
         other name is looked for in the directories of search, separated by colons. A directory, or a file
-        without the right to execute, is passed over. Docker's client makes exit code 127 of ProgramNotFound
-        and 126 of ProgramNotExecutable (both in minidock.errors).""",
+        without the right to execute, is passed over. Raise ProgramNotExecutable where a path leads to one of these,
+        or where a file that may not be executed is all that was found in search; ProgramNotFound otherwise (both in
+        minidock.errors, with any text). Docker's client makes exit codes 126 and 127 of them.""",
         law=law_find_program,
         hints=(
             "os.access(path, os.X_OK) says yes for directories too.",
@@ -295,8 +348,9 @@ EXERCISES = (
         ),
         title="What does a shell need?",
         task="""A root made by hand needs more than the program: its loader, and its libraries, and what those need.
-        read_elf (in minidock.images.elf) reads one file; find_library(name, search) there finds a library. Walk
-        from the program to all that is needed, and return it by path. Each library name is loaded once.""",
+        read_elf (in minidock.images.elf) reads one file; find_library(name, search) there finds a library that a
+        file needs, given that file's own search path. Walk from the program to all that is needed, and return a dict
+        with each path as text, and as Path. Each library name is loaded once.""",
         law=law_libraries,
         hints=(
             "Try ldd $(which ls): the answer has the same files, and you reach the same ones.",

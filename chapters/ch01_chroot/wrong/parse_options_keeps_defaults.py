@@ -1,11 +1,21 @@
-from minidock.kernel.mounts import *
-from minidock.kernel.mounts import MountOptions
+from minidock.kernel.mounts import FLAG_OPTIONS, PROPAGATION_OPTIONS, RECURSIVE_OPTIONS, MountOptions
+
+
 def parse_options(options):
-    flags, cleared, prop, data = 0, 0, [], []
-    for o in options:
-        if o in FLAG_OPTIONS:
-            flag, on = FLAG_OPTIONS[o]
+    flags = cleared = recursive_set = recursive_clear = 0
+    propagation, data, copy_up = [], [], False
+    for option in options:
+        if option in FLAG_OPTIONS:
+            flag, on = FLAG_OPTIONS[option]
             flags, cleared = (flags | flag, cleared & ~flag) if on else (flags & ~flag, cleared | flag)
-        elif o in PROPAGATION_OPTIONS: prop.append(PROPAGATION_OPTIONS[o])
-        elif o != 'tmpcopyup': data.append(o)
-    return MountOptions(flags, cleared, tuple(prop), 0, 0, ','.join(data), 'tmpcopyup' in options)
+        elif option in PROPAGATION_OPTIONS:
+            propagation.append(PROPAGATION_OPTIONS[option])
+        elif option in RECURSIVE_OPTIONS:
+            add, clear = RECURSIVE_OPTIONS[option]
+            recursive_set = recursive_set & ~clear | add
+            recursive_clear = recursive_clear & ~add | clear
+        elif option == "tmpcopyup":
+            copy_up = True
+        else:
+            data.append(option)
+    return MountOptions(flags, cleared, tuple(propagation), recursive_set, recursive_clear, ",".join(data), copy_up)

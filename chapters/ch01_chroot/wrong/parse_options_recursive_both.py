@@ -1,0 +1,20 @@
+from minidock.kernel.mounts import FLAG_OPTIONS, PROPAGATION_OPTIONS, RECURSIVE_OPTIONS, MountOptions
+
+
+def parse_options(options):
+    flags = cleared = recursive_set = recursive_clear = 0
+    propagation, data, copy_up = [], [], False
+    for option in options:
+        if option in FLAG_OPTIONS:
+            flag, on = FLAG_OPTIONS[option]
+            flags, cleared = (flags | flag, cleared & ~flag) if on else (flags & ~flag, cleared | flag)
+        elif option in PROPAGATION_OPTIONS:
+            propagation.append(PROPAGATION_OPTIONS[option])
+        elif option in RECURSIVE_OPTIONS:
+            recursive_set |= RECURSIVE_OPTIONS[option][0]
+            recursive_clear |= RECURSIVE_OPTIONS[option][1]
+        elif option == "tmpcopyup":
+            copy_up = True
+        elif option != "defaults":
+            data.append(option)
+    return MountOptions(flags, cleared, tuple(propagation), recursive_set, recursive_clear, ",".join(data), copy_up)

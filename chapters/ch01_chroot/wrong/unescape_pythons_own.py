@@ -1,0 +1,2 @@
+def unescape(text):
+    return text.encode().decode("unicode_escape")
