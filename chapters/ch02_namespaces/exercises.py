@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from chapters.course import Exercise, Wrong
 from chapters.trial import Subject
+from minidock.containers.users import Identity
 from minidock.errors import InvalidInput
 from minidock.kernel.namespaces import IdMapping
 from minidock.oci.runtime import MAX_ID
@@ -27,6 +28,8 @@ def law_parse_id_map(subject: Subject) -> None:
         subject.gives(mappings, text, why="one mapping a line: inside, outside, how many")
 
     law()
+    for text in ("0 1000\n", "0 1000 1 1\n", "a b c\n"):
+        subject.raises(ValueError, text, why="a line has three numbers")
 
 
 def law_to_host(subject: Subject) -> None:
@@ -38,25 +41,21 @@ def law_to_host(subject: Subject) -> None:
     @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(0, 150))
     def law(start: int, host: int, size: int, number: int) -> None:
         wanted = host + number - start if start <= number < start + size else None
-        subject.gives(wanted, [IdMapping(start, host, size)], number)
+        subject.gives(wanted, [IdMapping(start, host, size)], number, why="one range: start to start + size - 1")
 
     law()
 
 
 def law_sysctl_path(subject: Subject) -> None:
-    """Dots and slashes change places, unless the key is written with slashes already."""
-    for key, path in (
-        ("net.ipv4.ip_forward", "net/ipv4/ip_forward"),
-        ("kernel.shmmax", "kernel/shmmax"),
-        ("net/ipv4/ip_forward", "net/ipv4/ip_forward"),
-        ("net/ipv4/conf/eth0.1/forwarding", "net/ipv4/conf/eth0.1/forwarding"),
-        ("hostname", "hostname"),
-    ):
-        subject.gives(path, key, why="a key with a slash before its first dot is a path already (sysctl(8))")
+    """Dots become slashes, unless the key is written with slashes already."""
+    for key, path in (("net.ipv4.ip_forward", "net/ipv4/ip_forward"), ("kernel.shmmax", "kernel/shmmax")):
+        subject.gives(path, key, why="the path below /proc/sys, as text: a slash for each dot")
+    for key in ("net/ipv4/ip_forward", "net/ipv4/conf/eth0.1/forwarding", "hostname"):
+        subject.gives(key, key, why="a key with a slash before its first dot is a path already (sysctl(8))")
 
     @given(st.lists(st.text("abc_", min_size=1, max_size=4), min_size=1, max_size=4))
     def law(names: list[str]) -> None:
-        subject.gives("/".join(names), ".".join(names))
+        subject.gives("/".join(names), ".".join(names), why="a slash for each dot")
 
     law()
 
@@ -101,7 +100,8 @@ ann:x:1000:100:Ann:/home/ann:/bin/sh
 1000:x:0:0:a trap:/trap:/bin/sh
 bad:x:no:0::/:
 """
-_GROUP = "root:x:0:\nusers:x:100:\nwheel:x:10:ann,bob\nmail:x:12:ann\n"
+_GROUP = "root:x:0:\nusers:x:100:\nwheel:x:10:ann,bob\nmail:x:12:ann\nstaff:x:50:joann,annie\n"
+_EDITED = f"{_PASSWD}\n#gone:x:77:5:no longer here:/gone:/bin/sh\nshort:x:5:6\n", f"{_GROUP}\nshort:x\n"
 
 
 def law_resolve(subject: Subject) -> None:
@@ -116,14 +116,22 @@ def law_resolve(subject: Subject) -> None:
     _is(subject, "77:100", 77, 100, (), "", "two numbers need no file at all")
     _is(subject, ":wheel", 0, 10, (), "/root", "only a group: the user is root")
     _is(subject, "ann:", 1000, 100, (10, 12), "/home/ann", "an empty group is none")
-    for who in ("nobody", "ann:nothing", "-1", "2147483648", "4294967296", "bad"):
-        subject.raises(InvalidInput, who, _PASSWD, _GROUP, why=f"unknown, or not in 0-{MAX_ID}")
+    for who in ("nobody", "ann:nothing", "bad"):
+        subject.raises(InvalidInput, who, _PASSWD, _GROUP, why="there is no such entry")
+    for who in ("-1", "2147483648", "4294967296"):
+        subject.raises(InvalidInput, who, _PASSWD, _GROUP, why=f"an id is one of 0-{MAX_ID}")
+    _is(subject, "77", 77, 0, (), "", "the entry that has this number is in a comment", *_EDITED)
+    _is(subject, "short", 5, 6, (), "", "the fields that are missing at the end are empty", *_EDITED)
+    subject.raises(InvalidInput, "ann:short", *_EDITED, why="this group has no number")
 
 
-def _is(subject: Subject, who: str, uid: int, gid: int, groups: tuple[int, ...], home: str, why: str) -> None:
-    found = subject(who, _PASSWD, _GROUP)
+def _is(
+    subject: Subject, who: str, uid: int, gid: int, groups: tuple[int, ...], home: str, why: str,
+    passwd: str = _PASSWD, group: str = _GROUP,
+) -> None:  # fmt: skip
+    found = subject(who, passwd, group)
     seen = (found.uid, found.gid, tuple(found.groups), found.home)
-    subject.expect(seen == (uid, gid, groups, home), why, (uid, gid, groups, home))
+    subject.expect(seen == (uid, gid, groups, home), why, Identity(uid, gid, groups, home))
 
 
 EXERCISES = (
@@ -131,8 +139,8 @@ EXERCISES = (
         engine="minidock.kernel.namespaces:parse_id_map",
         title="Who is root, outside?",
         task="""A user namespace has a map: /proc/PID/uid_map. Each line has three numbers: the first id inside, the
-        first id outside, and how many follow. Read such a text into a list of IdMapping. Try: cat
-        /proc/self/uid_map.""",
+        first id outside, and how many follow. Read such a text into a list of IdMapping. Raise
+        ValueError where a line is not three numbers. Try: cat /proc/self/uid_map.""",
         law=law_parse_id_map,
         hints=(
             "str.split() without an argument takes any number of blanks for one.",
@@ -141,12 +149,12 @@ EXERCISES = (
         wrong=(
             Wrong(
                 "parse_id_map_single_blanks",
-                lambda seen: isinstance(seen.error, ValueError),
+                lambda seen: isinstance(seen.error, ValueError) and "  " in seen.arguments[0],
                 "The kernel pads its columns with blanks: split at any number of them.",
             ),
             Wrong(
                 "parse_id_map_swapped",
-                lambda seen: len(seen.result) == len(seen.expected),
+                lambda seen: [each.host for each in seen.result] == [each.container for each in seen.expected],
                 "The first number is the one inside, the second the one outside.",
             ),
         ),
@@ -178,8 +186,8 @@ EXERCISES = (
         engine="minidock.containers.steps.namespaces:sysctl_path",
         title="Kernel parameters are files",
         task="""net.ipv4.ip_forward is the file /proc/sys/net/ipv4/ip_forward. Turn a key into the path below
-        /proc/sys. A network device may have a dot in its name (eth0.1): then the key is written with
-        slashes, and is a path already.""",
+        /proc/sys: net/ipv4/ip_forward. A network device may have a dot in its name (eth0.1): then the key is written
+        with slashes, and is a path already.""",
         law=law_sysctl_path,
         hints=(
             "A key that has no dot, or has a slash, may be a path already: which comes first?",
@@ -193,8 +201,13 @@ EXERCISES = (
             ),
             Wrong(
                 "sysctl_path_first_only",
-                lambda seen: "." in seen.result,
+                lambda seen: "." in seen.result and "/" not in seen.arguments[0],
                 "There is still a dot in it: all of them become slashes, not only the first.",
+            ),
+            Wrong(
+                "sysctl_path_whole",
+                lambda seen: str(seen.result).startswith("/"),
+                "The path is wanted from /proc/sys on: without /proc/sys, and without a slash, in front.",
             ),
         ),
     ),
@@ -212,7 +225,7 @@ EXERCISES = (
         wrong=(
             Wrong(
                 "code_of_raw",
-                lambda seen: seen.result == seen.arguments[0],
+                lambda seen: seen.result == seen.arguments[0] > 255,
                 "The status is not the code: the program's own number is in the second byte.",
             ),
             Wrong(
@@ -224,6 +237,11 @@ EXERCISES = (
                 "code_of_dumped",
                 lambda seen: seen.arguments[0] & 0x80 and seen.result == seen.expected + 0x80,
                 "Bit 7 of the status says that there is a core dump: it does not belong to the signal's number.",
+            ),
+            Wrong(
+                "code_of_killed",
+                lambda seen: seen.expected > 128 and seen.result in (0, seen.expected - 128),
+                "This program was killed: the low seven bits are the signal, and the code is 128 plus that.",
             ),
         ),
     ),
@@ -243,7 +261,9 @@ EXERCISES = (
         wrong=(
             Wrong(
                 "signal_number_no_realtime",
-                lambda seen: "RTM" in seen.arguments[0] and isinstance(seen.error, InvalidInput),
+                lambda seen: (
+                    "RTM" in seen.arguments[0] and seen.error is not None and seen.expected is not InvalidInput
+                ),
                 "RTMIN+3 is a signal: the third after the first real-time one.",
             ),
             Wrong(
@@ -256,6 +276,11 @@ EXERCISES = (
                 lambda seen: isinstance(seen.arguments[0], str) and seen.arguments[0].islower(),
                 "docker kill -s hup works: the case does not matter.",
             ),
+            Wrong(
+                "signal_number_lstrip",
+                lambda seen: isinstance(seen.error, InvalidInput | KeyError) and seen.arguments[0][:3] == "SIG",
+                "lstrip takes letters, not a word: of SIGINT it leaves NT. removeprefix takes a word.",
+            ),
         ),
     ),
     Exercise(
@@ -264,9 +289,10 @@ EXERCISES = (
         title="Who is ann:mail?",
         task="""docker run -u takes user, user:group, :group, each a name or a number. passwd and group are the
         texts of the container's own files. A number is taken as it is, even if some user has it for a name.
-        Without a group the user's own counts, with all groups that list the user. People edit these files: pass over
-        lines that are blank, comments, too short, or have no number where one belongs. Ids outside 0-2147483647
-        raise InvalidInput: as 32 bits, 4294967296 is root.""",
+        Without a group the user's own counts, with all groups that list the user; with one, that alone. An empty
+        user is 0. People edit these files: pass over lines that are blank, comments, or have no number for their id;
+        fields that are missing at the end are empty. A name that is not there, and ids outside 0-2147483647, raise
+        InvalidInput: as 32 bits, 4294967296 is root.""",
         law=law_resolve,
         hints=(
             "Split who at the first colon; an empty user means 0, an empty group means none was given.",
@@ -293,7 +319,7 @@ EXERCISES = (
             Wrong(
                 "resolve_perfect_files",
                 lambda seen: isinstance(seen.error, IndexError | ValueError) and not isinstance(seen.expected, type),
-                "One of the lines is no entry: a comment, too short, or without a number. Pass it over.",
+                "One of the lines is blank, a comment, without a number, or shorter than it should be. Be prepared.",
             ),
         ),
     ),
