@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 from chapters.course import Exercise, Wrong
 from chapters.trial import Observation, Subject
 from minidock.errors import InvalidInput, InvalidSpec
+from minidock.kernel.cgroups.layout import Layout
 
 
 def law_parse_number(subject: Subject) -> None:
     """A number, or no limit: version 2 says max, version 1 an enormous number."""
     for text in ("max\n", "max", "9223372036854771712\n"):
         subject.gives(None, text, why="no limit: version 2 writes max, version 1 the largest multiple of a page")
+    subject.gives(None, "9223372036854710272\n", why="no limit in version 1, where a page has 64 KB")
 
     @given(st.integers(0, 1 << 50), st.sampled_from(["", "\n"]))
     def law(number: int, end: str) -> None:
-        subject.gives(number, f"{number}{end}", why="the kernel ends a file with a newline")
+        subject.gives(number, f"{number}{end}", why="a limit like any other; the kernel ends it with a newline")
 
     law()
 
@@ -42,9 +44,10 @@ def law_parse_nested_keyed(subject: Subject) -> None:
 
 def law_parse_size(subject: Subject) -> None:
     """512m is 512 times 1024 times 1024, whatever form it is written in."""
-    sizes = {"100": 100, "1k": 1024, "1KB": 1024, "1.5GiB": 3 << 29, "64 kb": 65536, ".5m": 1 << 19}
+    sizes = {"100": 100, "1k": 1024, "1KB": 1024, "1.5GiB": 3 << 29, "64 kb": 65536, ".5m": 1 << 19, "7b": 7}
     for text, size in sizes.items():
         subject.gives(size, text, why="units are powers of 1024, in either case; b and ib may follow")
+    subject.gives(1, "1.9", why="rounded down")
 
     @given(st.integers(0, 4096), st.sampled_from("bkmgtp"), st.sampled_from(["", "b", "ib"]))
     def law(number: int, unit: str, suffix: str) -> None:
@@ -52,7 +55,8 @@ def law_parse_size(subject: Subject) -> None:
         subject.gives(number * 1024 ** "bkmgtp".index(unit), f"{number}{unit}{ending}")
 
     law()
-    for text in ("", "m", "1x", "-1", "1..5m", "1mm", "1e"):
+    subject.gives(2_000_000, "2m", base=1000, why="units are powers of base")
+    for text in ("", "m", "1x", "-1", "1..5m", "1mm", "1e", "1ib", "1k\n", "1_000", "nan", "inf"):
         subject.raises(InvalidInput, text, why="this is no size")
 
 
@@ -68,7 +72,7 @@ def law_parse_cpus(subject: Subject) -> None:
 
     law()
     subject.gives(1_000_000_007, "1.000000007", why="exactly: a float is not exact")
-    for text in ("", "many", "1/3", "0.0000000001"):
+    for text in ("", "many", "1/3", "0.0000000001", "1/0"):
         subject.raises(InvalidInput, text, why="no number, or too precise for billionths")
 
 
@@ -89,12 +93,13 @@ def law_swap_only(subject: Subject) -> None:
     cases = ((100, 150, 50), (100, 100, 0), (100, -1, -1), (None, None, None), (-1, None, -1), (100, None, None))
     for limit, both, swap in cases:
         subject.gives(swap, limit, both, why="swap alone is the difference; -1 is no limit, None leaves it")
-    for limit, both in ((100, 50), (None, 50), (-1, 50)):
-        subject.raises(InvalidSpec, limit, both, why="the difference is negative, or not known")
+    subject.raises(InvalidSpec, 100, 50, why="less for both than for memory alone")
+    for limit in (None, -1):
+        subject.raises(InvalidSpec, limit, 50, why="without a limit of memory the difference is not known")
 
     @given(st.integers(1, 1 << 40), st.integers(0, 1 << 40))
     def law(limit: int, swap: int) -> None:
-        subject.gives(swap, limit, limit + swap)
+        subject.gives(swap, limit, limit + swap, why="swap alone is the difference")
 
     law()
 
@@ -118,13 +123,15 @@ def law_parse_mountinfo(subject: Subject) -> None:
         (_OTHER + _V1, "v1", v1, None),
         (_V1 + _UNIFIED + _OTHER, "hybrid", v1, Path("/sys/fs/cgroup/unified")),
         (_V2 + _V2.replace("/sys/fs/cgroup", "/elsewhere"), "v2", {}, Path("/sys/fs/cgroup")),
+        (_V2.replace(" / ", " /docker/abc "), "v2", {}, Path("/sys/fs/cgroup")),
+        (_V2.replace("/sys/fs/cgroup", r"/my\040groups"), "v2", {}, Path("/my groups")),
         (_OTHER, "none", {}, None),
         ("", "none", {}, None),
     ):
         found = subject(text)
         seen = (found.kind, dict(found.v1), found.v2)
-        wanted = (kind, mounts, unified)
-        subject.expect(seen == wanted, "kind, version 1's mounts, version 2's", wanted)
+        right = seen == (kind, mounts, unified)
+        subject.expect(right, "kind, version 1's mounts, version 2's", Layout(kind, mounts, unified))
 
 
 def _asked(seen: Observation, *words: str) -> bool:
@@ -136,8 +143,9 @@ EXERCISES = (
         engine="minidock.kernel.cgroups.values:parse_number",
         title="max is not a number",
         task="""Every limit is a file with one number in it, and the kernel ends it with a newline. No limit is the
-        word max in version 2; version 1 has no word and answers 9223372036854771712 instead. Return the
-        number, or None for no limit.""",
+        word max in version 2. Version 1 has no word and answers with the largest multiple of a page below 2^63:
+        9223372036854771712 where a page has 4096 bytes, less where pages are larger (64 KB on some arm64 machines).
+        Return the number, or None for no limit.""",
         law=law_parse_number,
         hints=(
             "strip() the newline first.",
@@ -147,7 +155,8 @@ EXERCISES = (
             Wrong(
                 "parse_number_only_v2",
                 lambda seen: isinstance(seen.result, int) and seen.expected is None,
-                "Version 1 cannot say max: it answers the largest number there is. Nobody has so much memory.",
+                "Version 1 cannot say max: it answers with a number near 2^63; which, depends on the size of a page. "
+                "Nobody has so much memory.",
             ),
             Wrong(
                 "parse_number_newline",
@@ -184,9 +193,9 @@ EXERCISES = (
         uses=("minidock.errors:InvalidInput",),
         title="How much is 512m?",
         task="""-m 512m: a number, perhaps with a fraction, perhaps a blank, and a unit of k, m, g, t, p in either
-        case, perhaps with b or ib behind it. Every unit is a power of 1024; a bare b, or nothing, is bytes.
-        Return bytes, rounded down. Raise InvalidInput (from minidock.errors) for anything else, a negative
-        size included.""",
+        case, perhaps with b or ib behind it. Every unit is a power of 1024 (of base, where it is given); a bare b, or
+        nothing, is bytes. Return bytes, rounded down. Raise InvalidInput (from minidock.errors) for anything else, a
+        negative size included.""",
         law=law_parse_size,
         hints=(
             "Find where the number ends: the last digit, dot or blank.",
@@ -196,7 +205,7 @@ EXERCISES = (
         wrong=(
             Wrong(
                 "parse_size_thousand",
-                lambda seen: 0 < seen.result < seen.expected,
+                lambda seen: not seen.keywords and 0 < seen.result < seen.expected,
                 "For memory k is 1024, not 1000: 512m is 536870912.",
             ),
             Wrong(
@@ -208,6 +217,11 @@ EXERCISES = (
                 "parse_size_negative",
                 lambda seen: isinstance(seen.result, int) and seen.result < 0,
                 "A negative size is no size.",
+            ),
+            Wrong(
+                "parse_size_as_python",
+                lambda seen: seen.arguments[0] in ("1_000", "nan", "inf"),
+                "float() reads 1_000, nan and inf too: look at the characters before you convert.",
             ),
         ),
     ),
@@ -236,7 +250,7 @@ EXERCISES = (
             ),
             Wrong(
                 "parse_cpus_decimal",
-                lambda seen: "/" in seen.arguments[0] and isinstance(seen.expected, int),
+                lambda seen: seen.arguments[0] == "1/2",
                 "A fraction is a number, too. Decimal does not read it; which of Python's exact numbers does?",
             ),
         ),
@@ -271,12 +285,13 @@ EXERCISES = (
         title="Memory and swap, together or apart",
         task="""Docker's --memory-swap counts memory and swap together, as version 1 of cgroups does. Version 2
         limits swap alone. Given the limit of memory and that of both, return that of swap alone. -1 is no
-        limit, None means: leave it as it is. But without any limit of memory (-1) swap has none either.
-        Raise InvalidSpec (minidock.errors) where the difference is negative or unknown.""",
+        limit, None means: leave it as it is. Of both -1 is -1, and None is None; but where memory's limit is -1, None
+        is -1 too: who takes the limit from memory takes it from swap. Raise InvalidSpec (minidock.errors) where the
+        difference is negative, or unknown because the limit of memory is None or -1.""",
         law=law_swap_only,
         hints=(
             "Treat swap None and swap -1 first; then a limit of memory is needed.",
-            "limit -1 and swap None: -1. limit 100 and swap None: None.",
+            "limit -1 and swap None: -1. limit 100 and swap None: None. limit -1 and swap 50: InvalidSpec.",
         ),
         wrong=(
             Wrong(
@@ -286,7 +301,7 @@ EXERCISES = (
             ),
             Wrong(
                 "swap_only_same",
-                lambda seen: seen.result is not None and seen.result == seen.arguments[1] != seen.expected,
+                lambda seen: isinstance(seen.expected, int) and seen.result == seen.arguments[1] != seen.expected,
                 "The number that people give is memory plus swap: subtract the memory.",
             ),
             Wrong(
@@ -305,10 +320,11 @@ EXERCISES = (
         title="Version 1, version 2, or both?",
         task="""From the text of /proc/self/mountinfo find out how cgroups are mounted, and return a Layout: kind is
         v1, v2, hybrid or none; v1 maps each controller, and each name=…, to its mount point; v2 is where
-        cgroup2 is mounted. The first mount of a hierarchy counts. (You need not fill in missing.)""",
+        cgroup2 is mounted. The first mount of a hierarchy counts, whatever its root is. (You need not fill in
+        missing.)""",
         law=law_parse_mountinfo,
         hints=(
-            "The separator is ' - '; behind it come the type, the source and the options of the file system.",
+            "parse_line reads a line: look at filesystem, mount_point and super_options. (cat /proc/self/mountinfo)",
             "A version 1 mount lists its controllers among the options: cpu,cpuacct. rw and xattr are no controllers.",
             "hybrid is: a controller in v1, and a cgroup2 somewhere. setdefault keeps the first.",
         ),
