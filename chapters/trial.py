@@ -8,7 +8,9 @@ with the smallest ones that fail, and the last call on record is then the smalle
 from __future__ import annotations
 
 import inspect
+import os
 import reprlib
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, field, is_dataclass
 from types import BuiltinMethodType, MethodType
@@ -36,6 +38,11 @@ class _Short(reprlib.Repr):
         shown = {name: value for name, value in told.items() if not (name in made and value in ([], {}))}
         words = (f"{name}={self.repr1(value, level - 1)}" for name, value in shown.items())
         return f"{type(x).__name__}({', '.join(words)})"
+
+    def repr_stat_result(self, x: os.stat_result, _level: int) -> str:
+        """Python shows no ``st_rdev``, which is all that tells one device from another."""
+        device = f"os.makedev({os.major(x.st_rdev)}, {os.minor(x.st_rdev)})"
+        return f"stat_result(st_mode={stat.filemode(x.st_mode)!r} {x.st_mode:#o}, st_rdev={device})"
 
 
 _short = _Short()

@@ -20,7 +20,7 @@ from minidock.oci.platform import Platform
 
 # --- 4.1 components
 
-_NAMES = st.sampled_from(["etc", "a", "...", "..a", ".wh.x", "a b"])
+_NAMES = st.sampled_from(["etc", "a", "...", "..a", ".wh.x", "a b", " x"])
 
 
 def law_components(subject: Subject) -> None:
@@ -53,7 +53,8 @@ def law_check(subject: Subject) -> None:
     law()
     good = "sha256:" + "0a" * 32
     bad = ("", "sha256:", good[:-1], good + "0", good.upper(), good[:7] + "0A" * 32, good[7:], "md5:" + "0a" * 16,
-           f"sha256:{'../' * 18}etc/passwd", f"{good}\n", f"sha512:{'0a' * 32}", f" {good}")  # fmt: skip
+           f"sha256:{'../' * 18}etc/passwd", f"{good}\n", f"sha512:{'0a' * 32}", f" {good}",
+           f"{good[:7]}0x{'0a' * 31}", f"{good[:7]}{'0_' * 31}0a", f"{good[:7]}{chr(0x663) * 64}")  # fmt: skip
     for text in bad:
         subject.raises(InvalidDigest, text, why="it will be a file's name: nothing else may pass")
 
@@ -71,6 +72,8 @@ def law_verify(subject: Subject) -> None:
         subject.raises(CorruptContent, digest, data + more, why="the data are not what the digest names")
 
     law()
+    empty = hashlib.sha256(b"").hexdigest()
+    subject.raises(CorruptContent, f"sha256:{empty[:-1]}0", b"", why="the last digit is another: all of them count")
     for digest in ("md5:d41d8cd98f00b204e9800998ecf8427e", "nonsense"):
         subject.raises(InvalidDigest, digest, b"", why="this is no digest at all")
 
@@ -116,13 +119,15 @@ def law_is_whiteout(subject: Subject) -> None:
 
 # --- 4.6 lookup
 
-_KINDS = st.sampled_from(["nothing", "file", "whiteout", "directory", "opaque"])
+_KINDS = st.sampled_from(["nothing", "file", "broken link", "whiteout", "directory", "opaque"])
 _LAYERS = st.lists(st.tuples(_KINDS, _KINDS), min_size=1, max_size=3)
 
 
 def _make(place: Path, kind: str) -> None:
     if kind == "file":
         place.touch()
+    elif kind == "broken link":
+        place.symlink_to("nowhere")
     elif kind == "whiteout":
         os.mknod(place, stat.S_IFCHR, os.makedev(0, 0))
     elif kind in ("directory", "opaque"):
@@ -137,7 +142,7 @@ def _visible(kinds: list[tuple[int, str]]) -> list[int]:
     for number, kind in kinds:
         if kind == "whiteout":
             break
-        if kind == "file":
+        if kind in ("file", "broken link"):
             return shown or [number]
         if kind != "nothing":
             shown.append(number)
@@ -149,9 +154,7 @@ def _visible(kinds: list[tuple[int, str]]) -> list[int]:
 def law_lookup(subject: Subject) -> None:
     """The model: one name in another, each of five kinds in each of up to three layers."""
 
-    @given(_LAYERS)
-    @settings(max_examples=200)
-    def law(layers: list[tuple[str, str]]) -> None:
+    def stacked(layers: list[tuple[str, str]]) -> None:
         with tempfile.TemporaryDirectory() as directory:
             roots = [Path(directory, f"layer{number}") for number in range(len(layers))]
             for root, (outer, inner) in zip(roots, layers, strict=True):
@@ -167,7 +170,9 @@ def law_lookup(subject: Subject) -> None:
             subject.gives([roots[n] / "d" for n in outside], roots, "/d", why=why)
             subject.gives([roots[n] / "d/x" for n in inside], roots, "d/x", why=why)
 
-    law()
+    given(_LAYERS)(settings(max_examples=200)(stacked))()
+    for between in ("file", "broken link", "opaque", "whiteout"):
+        stacked([("directory", "file"), (between, "nothing"), ("directory", "file")])
 
 
 # --- 4.7 fitness
@@ -226,7 +231,10 @@ def _offer(number: int, platform: str | None, kind: str = OCI_MANIFEST, **annota
     )
 
 
-_OFFERS = ("linux/amd64", "linux/arm64", "linux/arm/v5", "linux/arm/v6", "linux/arm/v7", "windows/amd64", None)
+_OFFERS = (
+    "linux/amd64", "linux/arm64", "linux/arm/v5", "linux/arm/v6", "linux/arm/v7", "windows/amd64", None,
+    "attestation", "index",
+)  # fmt: skip
 
 
 def law_select(subject: Subject) -> None:
@@ -240,12 +248,13 @@ def law_select(subject: Subject) -> None:
 
     @given(st.lists(st.sampled_from(_OFFERS), max_size=4), st.sampled_from(sorted(wanted)))
     def law(offered: list[str | None], architecture: str) -> None:
-        offers = [_offer(number, platform) for number, platform in enumerate(offered)]
-        noise = [
-            _offer(90, f"linux/{architecture}", about="attestation-manifest"),
-            _offer(91, f"linux/{architecture}", OCI_INDEX),
-        ]
-        index = Index(schema_version=2, manifests=[*noise, *offers])
+        here = f"linux/{architecture}"
+        no_image = {
+            "attestation": _offer(90, here, about="attestation-manifest"),
+            "index": _offer(91, here, OCI_INDEX),
+        }
+        offers = [no_image.get(str(kind)) or _offer(number, kind) for number, kind in enumerate(offered)]
+        index = Index(schema_version=2, manifests=offers)
         platform = Platform(os="linux", architecture=architecture)
         best = next((offers[offered.index(each)] for each in wanted[architecture] if each in offered), None)
         if best is None:
@@ -316,6 +325,15 @@ EXERCISES = (
                 "check_prefix",
                 lambda seen: isinstance(seen.result, str) and "/" in seen.result,
                 "This text has the right length, and it is a path to another file: check the digits.",
+            ),
+            Wrong(
+                "check_as_python",
+                lambda seen: (
+                    seen.result.startswith("sha256:")
+                    and len(seen.result) == 71
+                    and bool(set(seen.result[7:]) - set(_HEX))
+                ),
+                "int(text, 16) reads 0x and _ too, and \\d the digits of every script: here 0-9 and a-f alone count.",
             ),
         ),
     ),
@@ -395,8 +413,13 @@ EXERCISES = (
             ),
             Wrong(
                 "is_whiteout_number_only",
-                lambda seen: not stat.S_ISCHR(seen.arguments[0].st_mode),
+                lambda seen: stat.S_IFMT(seen.arguments[0].st_mode) in (stat.S_IFREG, stat.S_IFDIR),
                 "Every ordinary file has 0 for st_rdev: look at the type first.",
+            ),
+            Wrong(
+                "is_whiteout_bits",
+                lambda seen: stat.S_IFMT(seen.arguments[0].st_mode) in (stat.S_IFBLK, stat.S_IFLNK),
+                "The types are numbers, not bits: S_IFCHR is a part of S_IFBLK and S_IFLNK. Use stat.S_ISCHR.",
             ),
         ),
     ),
@@ -436,7 +459,11 @@ EXERCISES = (
             ),
             Wrong(
                 "lookup_leaves_the_layer",
-                lambda seen: seen.result == [] and bool(seen.expected),
+                lambda seen: (
+                    seen.arguments[1].startswith("/")
+                    and seen.result == [] != seen.expected
+                    and not _kinds(seen, "link")
+                ),
                 "The path begins with a slash, and layer / '/d' is /d: such a path is not joined, it replaces.",
             ),
         ),
@@ -496,8 +523,8 @@ EXERCISES = (
             Wrong(
                 "select_first_fit",
                 lambda seen: (
-                    isinstance(seen.expected, Descriptor)
-                    and seen.result.platform is not None
+                    seen.result.platform.architecture == seen.expected.platform.architecture == "arm"
+                    and seen.result.platform != seen.expected.platform
                     and seen.result.digest[-2:] not in ("5a", "5b")
                 ),
                 "The first that fits is not always the best: arm/v7 before arm/v5.",
