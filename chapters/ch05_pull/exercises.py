@@ -5,7 +5,11 @@ from __future__ import annotations
 import base64
 import email.utils
 import json
+import os
 import string
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hypothesis import given
@@ -30,8 +34,9 @@ _ENTRIES = st.fixed_dictionaries(
 
 def law_read_errors(subject: Subject) -> None:
     """The errors of an error document; of anything else none."""
+    why = "this is no error document: a proxy may have answered"
     for body in (b"<html>502 Bad Gateway</html>", b"", b"{}", b"[]", b'{"errors": "no"}', b"null", b"{"):
-        subject.gives([], body, why="this is no error document: a proxy may have answered")
+        subject.gives([], body, why=why)
 
     @given(st.lists(_ENTRIES, max_size=3))
     def law(entries: list[dict[str, Any]]) -> None:
@@ -39,6 +44,10 @@ def law_read_errors(subject: Subject) -> None:
         subject.gives(wanted, json.dumps({"errors": entries}).encode(), why="message and detail may be missing")
 
     law()
+    for body in (b"<p>d\xe9sol\xe9</p>", b'{"errors": ["no"]}', b'{"errors": [{"code": 1}]}'):
+        subject.gives([], body, why=why)
+    more = b'{"errors": [{"code": "DENIED", "tip": "log in"}], "traceId": 7}'
+    subject.gives([ErrorEntry("DENIED")], more, why="a field that you do not know does no harm")
 
 
 _NAMES = {
@@ -52,7 +61,16 @@ _NAMES = {
     "index.docker.io/debian": ("docker.io", "library/debian", None, None),
     "docker.io/debian": ("docker.io", "library/debian", None, None),
     "debian@sha256:" + "a" * 64: ("docker.io", "library/debian", None, "sha256:" + "a" * 64),
+    "HOST/tool": ("HOST", "tool", None, None),
+    "[::1]:5000/tool": ("[::1]:5000", "tool", None, None),
+    "my-host.example/a--b/c__d.e_f": ("my-host.example", "a--b/c__d.e_f", None, None),
+    "quay.io/" + "a" * 255 + ":" + "T" * 128: ("quay.io", "a" * 255, "T" * 128, None),
 }
+_NO_NAMES = (
+    "", "Debian", "a/B", "a:", ":a", "a b", "a//b", "-a", "a@sha256:12", "a:b:c", "f" * 64, "a/" * 200, "a.", "a..b",
+    "a___b", "a._b", "a_", "a\n", "a:-b", "a:" + "b" * 129, "quay.io/" + "a" * 256, "-host.example/a",
+    "my_host.example/a", "host:port/a",
+)  # fmt: skip
 _WORDS = st.text("ab0", min_size=1, max_size=4)
 _DOMAINS = st.sampled_from(["docker.io", "quay.io", "localhost", "localhost:5000", "[::1]:5000", "10.0.0.1:80"])
 _TAGS = st.none() | st.sampled_from(["latest", "v1.2", "_x", "1-2.3"])
@@ -72,7 +90,7 @@ def law_parse(subject: Subject) -> None:
             subject.gives(reference, reference.familiar, why="docker.io need not be written")
 
     law()
-    for text in ("", "Debian", "a/B", "a:", ":a", "a b", "a//b", "-a", "a@sha256:12", "a:b:c", "f" * 64, "a/" * 200):
+    for text in _NO_NAMES:
         subject.raises(InvalidReference, text, why="this is no image's name")
 
 
@@ -106,6 +124,24 @@ def law_parse_retry_after(subject: Subject) -> None:
         subject.gives(max(0.0, float(ahead)), header, _Clock(float(now)), why="until then; what is past is 0, not less")
 
     date()
+    with _time_zone("EST5"):
+        header = "Sun, 09 Sep 2001 01:46:50 GMT"
+        subject.gives(10.0, header, _Clock(1e9), why="GMT is not the time of this machine, where now it is TZ=EST5")
+
+
+@contextmanager
+def _time_zone(name: str) -> Iterator[None]:
+    """As on a machine in another place."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = name
+    time.tzset()
+    try:
+        yield
+    finally:
+        del os.environ["TZ"]
+        if before is not None:
+            os.environ["TZ"] = before
+        time.tzset()
 
 
 _INSECURE = Settings(insecure=frozenset({"old.example", "lab.example:5000", "10.1.0.0/16", "fd00::/8"}))
@@ -123,7 +159,9 @@ _HOSTS = {
     "http://lab.example:5001": False,
     "http://localhost.mallory.example": False,
     "http://127.0.0.1.mallory.example": False,
+    "https://old.example": True,
     "http://notold.example": False,
+    "http://notlocalhost": False,
     "http://10.2.0.1": False,
     "https://registry.example": False,
 }
@@ -172,6 +210,8 @@ def law_from_header(subject: Subject) -> None:
         subject.gives(Credentials(username, password), _header({"auth": both}), why="auth is username:password, packed")
 
     auth()
+    two = _header({"username": "a", "password": "x", "auth": base64.b64encode(b"b:y").decode()})
+    subject.gives(Credentials("a", "x"), two, why="where there is a username, auth does not count")
     subject.gives(Credentials(identity_token="i"), _header({"identitytoken": "i"}), why="a token instead of a password")
     subject.gives(Credentials(registry_token="r"), _header({"registrytoken": "r"}), why="a token instead of a password")
     for text, said in (
@@ -185,7 +225,10 @@ def law_from_header(subject: Subject) -> None:
         subject.raises(InvalidInput, _header({field: 1}), why=why)
 
 
-_TRUSTING = Settings(trusted_realms=frozenset({"login.other.example", "sso.example:8443"}))
+_TRUSTING = Settings(
+    trusted_realms=frozenset({"login.other.example", "sso.example:8443"}),
+    insecure=frozenset({"lab.example", "registry.lab.example"}),
+)
 _REALMS = (
     ("https://registry.example.com/token", "https://registry.example.com", True, "the registry itself"),
     ("https://registry.example.com:8443/token", "https://registry.example.com", True, "its name, another port"),
@@ -202,6 +245,19 @@ _REALMS = (
     ("http://registry.example.com/token", "https://registry.example.com", False, "plain http: anybody can listen"),
     ("https://sso.example/token", "https://registry.example.com", False, "listed is another port"),
     ("https://auth.docker.io/token", "https://mallory.example", False, "Docker Hub's realm, but not its registry"),
+    (
+        "http://login.other.example/token",
+        "https://registry.example.com",
+        False,
+        "listed, but plain http is not acceptable",
+    ),
+    (
+        "https://lab.example/token",
+        "https://hub.lab.example",
+        False,
+        "the realm is insecure: its certificate is anybody's",
+    ),
+    ("https://example.com/token", "http://registry.example.com", False, "the registry said so over plain http"),
     ("http://127.0.0.1:5001/token", "http://127.0.0.1:5000", False, "another port of this machine: another user's?"),
 )
 
@@ -275,8 +331,9 @@ EXERCISES = (
         engine="minidock.oci.distribution:read_errors",
         title="Why not?",
         task="""A registry explains a refusal in JSON: {"errors": [{"code": "DENIED", "message": "…", "detail": …}]}.
-        Message and detail may be missing (then "" and None). Return the ErrorEntry objects. A proxy in between
-        may answer in HTML, or with nothing: then there are none, and no error is raised.""",
+        Message and detail may be missing (then "" and None); pass over other fields. Return the ErrorEntry objects. A
+        proxy in between may answer in HTML, in any encoding, or with nothing, or with JSON of another form: then
+        there are none, and no error is raised.""",
         law=law_read_errors,
         hints=(
             "msgspec.json.decode(body, type=ErrorDocument) checks everything at once, or raises msgspec.DecodeError.",
@@ -285,7 +342,7 @@ EXERCISES = (
         wrong=(
             Wrong(
                 "read_errors_trusts",
-                lambda seen: isinstance(seen.error, ValueError),
+                lambda seen: isinstance(seen.error, ValueError) and b'"errors"' not in seen.arguments[0],
                 "That body is no JSON. You would now report a JSON error instead of the one that matters.",
             ),
             Wrong(
@@ -307,9 +364,11 @@ EXERCISES = (
         task="""Read an image's name: [domain/]path[:tag][@digest]. The first component is a domain only if it holds a
         dot or a colon, is localhost, or has capitals; otherwise it is docker.io, and a name of one component
         there is under library/. index.docker.io is docker.io's old name. Add no tag. Raise InvalidReference
-        (minidock.errors) for anything else. Components are lower case letters and digits, joined by one dot, one
-        or two underscores, or dashes; a tag is up to 128 letters, digits, _ . -, the first no dot or dash; at most
-        255 characters of path; 64 hexadecimal digits alone are an image's id and no name.""",
+        (minidock.errors) for anything else. A domain is labels between dots, of letters, digits and dashes (no dash
+        at either end), or an IPv6 address in brackets; and perhaps a colon and a port's number. Components are lower
+        case letters and digits, joined by one dot, one or two underscores, or dashes; a tag is up to 128 letters,
+        digits, _ . -, the first no dot or dash; at most 255 characters of path; 64 hexadecimal digits alone are an
+        image's id and no name.""",
         law=law_parse,
         hints=(
             "Decide about the domain first: partition('/') once, look at the part before it.",
@@ -326,12 +385,12 @@ EXERCISES = (
             ),
             Wrong(
                 "parse_no_library",
-                lambda seen: _got(seen, "path") == "debian",
+                lambda seen: _got(seen, "path") == "debian" and _domain(seen) == "docker.io",
                 "Docker Hub's own images are under library/, though nobody writes it.",
             ),
             Wrong(
                 "parse_first_colon",
-                lambda seen: seen.error is not None and ":5000" in str(seen.arguments[0]),
+                lambda seen: seen.error is not None and str(seen.arguments[0]).startswith("localhost:5000"),
                 "That colon belongs to the port. A tag's colon comes behind the last slash.",
             ),
             Wrong(
@@ -360,13 +419,18 @@ EXERCISES = (
             ),
             Wrong(
                 "parse_retry_after_past",
-                lambda seen: isinstance(seen.result, float) and seen.result < 0,
+                lambda seen: isinstance(seen.result, float) and seen.result < 0 and seen.expected is not None,
                 "The clocks differ: a date may be past already. Nobody can sleep a negative time.",
             ),
             Wrong(
                 "parse_retry_after_raises",
                 lambda seen: seen.error is not None,
                 "A header that makes no sense is as good as none: return None.",
+            ),
+            Wrong(
+                "parse_retry_after_local",
+                lambda seen: "GMT" in seen.arguments[0] and abs(seen.result - seen.expected) % 900 == 0,
+                "A datetime without a time zone is taken for this machine's own time: say that it is GMT (UTC).",
             ),
         ),
     ),
