@@ -1,7 +1,8 @@
 """Replays the book's ``console`` blocks: what the reader types is typed, and what is printed must be what stands there.
 
-In a block, a line that begins with ``# `` or ``$ `` is typed (one that ends with a backslash goes on in the next); the
-lines below are its output. ``…`` stands for any text within a line, and alone on a line for any number of lines.
+In a block, a line that begins with ``# `` or ``$ `` is typed (one that ends with a backslash goes on in the next, and
+lines that begin with ``> `` are typed at the shell's second prompt); the lines below are its output. ``…`` stands for
+any text within a line, and alone on a line for any number of lines.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def _steps(block: str) -> list[Step]:
             raise ValueError(f"output before the first command: {line!r}")
         command = line[2:]
         while command.endswith("\\") and lines:
-            command = f"{command[:-1]}{lines.pop(0).lstrip('> ')}"
+            command = f"{command[:-1]}{lines.pop(0).lstrip()}"
+        while lines and lines[0].startswith("> "):
+            command += f"\n{lines.pop(0)[2:]}"
         output: list[str] = []
         while lines and not lines[0].startswith(("# ", "$ ")):
             output.append(lines.pop(0))
