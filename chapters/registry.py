@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from minidock.content.store import Content
+from minidock.errors import MinidockError
 from minidock.images.archive_writer import Writer
 from minidock.images.image import Layer
 from minidock.images.tiny import find_busybox, write_tiny
@@ -37,7 +38,7 @@ from minidock.registry.push import push
 def serving(root: Path) -> Iterator[str]:
     """Our own registry, as a process with its directory at ``root``; where it listens: ``127.0.0.1:port``.
 
-    What it is asked, it writes to ``root / "log"``.
+    What it is asked, it writes to ``root / "log"``. Raises MinidockError when it does not start.
     """
     command = [sys.executable, "-I", "-m", "minidock.registry.server", "serve", "--root", str(root), "--listen"]
     # A session of its own: ^C is for us, and we end it.
@@ -47,7 +48,10 @@ def serving(root: Path) -> Iterator[str]:
         )
     assert process.stdout is not None
     try:
-        yield process.stdout.readline().rpartition("//")[2].strip()
+        address = process.stdout.readline().rpartition("//")[2].strip()
+        if not address:
+            raise MinidockError(f"the chapter's registry did not start: {(root / 'log').read_text().strip()}")
+        yield address
     finally:
         process.terminate()
         process.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from chapters.course import Exercise, Wrong, chapter, chapters, exercises
 from chapters.grading import judge
 from chapters.stubs import stub
-from chapters.trial import Subject
+from chapters.trial import Broken, Subject
 
 ALL = list(exercises())
 MISTAKES = [(exercise, wrong) for exercise in ALL for wrong in exercise.wrong]
@@ -77,6 +78,38 @@ def test_a_known_mistake_gets_its_own_hint(exercise: Exercise, wrong: Wrong) -> 
     verdict = judge(exercise, file)
     assert verdict.status in ("failed", "crashed", "slow"), verdict
     assert verdict.hint == wrong.hint, verdict
+
+
+# An exercise, a piece of the engine's own, and what somebody may write there; and the helper that has the piece.
+SLIPS = [
+    ("resolve", 'entry[0] in f[3].split(",")', "entry[0] in f[3]", ""),
+    ("parse_cpus", "(ValueError, ZeroDivisionError)", "ValueError", ""),
+    ("parse_size", "* base**power", "* 1024**power", ""),
+    ("parse_size", "return int(size)", "return round(size)", ""),
+    ("verify", "found != digest", "found[:20] != digest[:20]", ""),
+    ("lookup", "return found or [here]", "found = found or [here]; continue", "step"),
+    ("lookup", "here.lstat()", "here.stat()", "step"),
+    ("components", "part for part in", "part.strip() for part in", ""),
+    ("is_insecure", 'url.host == "localhost"', 'url.host.endswith("localhost")', "is_loopback"),
+    ("may_see_credentials", "is_acceptable(realm, settings)", "True", ""),
+    ("may_see_credentials", " or is_insecure(realm, settings)", "", ""),
+    ("may_see_credentials", ' or registry.scheme != "https"', "", ""),
+    ("from_header", "config.auth and not username", "config.auth", ""),
+]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("name", "right", "slip", "helper"), SLIPS)
+def test_nearly_right_is_wrong(name: str, right: str, slip: str, helper: str) -> None:
+    """The engine's own with one slip: the law finds it."""
+    exercise = next(exercises(name))
+    parts = [getattr(exercise.module, helper)] if helper else []
+    source = "\n".join(inspect.getsource(part) for part in [*parts, exercise.solution()])
+    assert right in source
+    names = dict(vars(exercise.module))
+    exec(source.replace(right, slip), names)
+    with pytest.raises(Broken):
+        exercise.law(Subject(names[name], name))
 
 
 @pytest.mark.parametrize("exercise", ALL, ids=lambda exercise: f"{exercise.id}-{exercise.name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,13 +14,14 @@ import pytest
 
 from chapters import show
 from chapters.command import main
-from chapters.course import exercises
+from chapters.course import ROOT, exercises
 from chapters.grading import grade, judge
+from chapters.registry import serving
 from chapters.trial import Broken, Subject
 from chapters.workbook import Workbook
 from minidock.build.lines import Statement
 from minidock.daemon.records import State
-from minidock.errors import InvalidInput
+from minidock.errors import InvalidInput, MinidockError
 from minidock.oci.image import History, Index
 from minidock.registry.credentials import Credentials
 
@@ -134,6 +136,88 @@ def test_the_hint_about_colons_is_for_passwords_that_have_some(tmp_path: Path) -
     verdict = judge(next(exercises("from_header")), file)
     assert verdict.status == "failed"
     assert "colon" not in verdict.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "misleading"),
+    [
+        (
+            "environment",
+            "def environment(entries):\n"
+            "    pairs = [entry.partition('=') for entry in entries if '=' in entry]\n"
+            "    return {name: value.strip() for name, _, value in pairs}\n",
+            "the last counts",
+        ),
+        (
+            "environment",
+            "def environment(entries):\n    return dict(entry.split('=', 1) for entry in entries)\n",
+            "split only at the first one",
+        ),
+        (
+            "parse_id_map",
+            "from minidock.kernel.namespaces import IdMapping\n"
+            "def parse_id_map(text):\n    return [IdMapping(*line.split()) for line in text.splitlines()]\n",
+            "the second the one outside",
+        ),
+        (
+            "code_of",
+            "def code_of(wait_status):\n    return wait_status & 0x7f or wait_status >> 8\n",
+            "second byte",
+        ),
+        (
+            "check",
+            "from minidock.errors import InvalidDigest\nfrom minidock.oci.digest import check as right\n"
+            "def check(text):\n    return right(text.strip())\n",
+            "int(text, 16)",
+        ),
+    ],
+)
+def test_a_hint_is_for_the_mistake_that_was_made(tmp_path: Path, name: str, source: str, misleading: str) -> None:
+    """Advice about something that the student did right is worse than none."""
+    file = tmp_path / "answer.py"
+    file.write_text(source)
+    verdict = judge(next(exercises(name)), file)
+    assert verdict.status in ("failed", "crashed")
+    assert misleading not in verdict.hint
+
+
+def test_a_device_is_shown_with_its_number() -> None:
+    """Else 0:0 and 1:3 look the same, and the example explains nothing."""
+    subject = Subject(lambda _status: False, "is_whiteout")
+    subject(Path("/dev/null").stat())
+    assert "st_rdev=os.makedev(1, 3)" in subject.last.call
+
+
+def test_the_loader_may_be_named_once(tmp_path: Path) -> None:
+    """The C library names it by another path than the program does; ldd shows it once, and so may a student."""
+    file = tmp_path / "answer.py"
+    file.write_text(
+        "from pathlib import Path\nfrom minidock.images.elf import libraries as right, read_elf\n"
+        "def libraries(program):\n"
+        "    loader = read_elf(program).interpreter\n"
+        "    return {path: file for path, file in right(program).items()\n"
+        "            if path == loader or file.name != Path(loader).name}\n"
+    )
+    assert judge(next(exercises("libraries")), file).passed
+
+
+def test_the_wrong_python_is_said(tmp_path: Path) -> None:
+    """In a new terminal nobody has activated the virtual environment: no traceback, but what to type."""
+    done = subprocess.run(
+        [sys.executable, "-S", "-m", "chapters"], cwd=ROOT.parent, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"chapters: .* has no \w+: `. .venv/bin/activate` first .*\n", done.stderr)
+
+
+def test_a_registry_that_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own words are shown, not what the chapter makes of an address that is not there."""
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho no port is free >&2\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(MinidockError, match="did not start: no port is free"), serving(tmp_path):
+        pass
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
