@@ -20,6 +20,7 @@ from minidock.build.workshop import in_thread
 from minidock.content.disk import space_errors
 from minidock.errors import CorruptContent, InvalidInput, MinidockError
 from minidock.images.compression import CHUNK
+from minidock.registry.certificates import context_of
 
 _PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=120)
 MAX_SIZE = 16 * 1024**3
@@ -62,9 +63,9 @@ async def fetch(url: str, target: Path, checksum: str = "") -> Fetched:
     algorithm, _, wanted = checksum.partition(":")
     if checksum and (algorithm != "sha256" or len(wanted) != 64):
         raise InvalidInput(f"--checksum={checksum}: sha256: and 64 hex digits are needed")
-    digest, size = hashlib.sha256(), 0
+    digest, size, tls = hashlib.sha256(), 0, context_of(None)
     try:
-        async with aiohttp.ClientSession(timeout=_PATIENCE) as session, session.get(url) as answer:
+        async with aiohttp.ClientSession(timeout=_PATIENCE) as session, session.get(url, ssl=tls) as answer:
             if answer.status >= 400:
                 raise InvalidInput(f"failed to GET {url} with status {answer.status} {answer.reason}")
             with space_errors(target.parent), target.open("wb") as file:

@@ -40,7 +40,10 @@ def as_docker_checks(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def context_of(directory: Path | None) -> ssl.SSLContext:
-    """What to speak TLS with; ``directory`` may add to it. Raises InvalidInput that names the file which is wrong."""
+    """What to speak TLS with: with whom the system trusts, and ``directory`` may add to it.
+
+    Raises InvalidInput that names the file which is wrong.
+    """
     context = as_docker_checks(ssl.create_default_context())
     for file in sorted(directory.iterdir()) if directory else []:
         key, certificate = file.with_suffix(".key"), file.with_suffix(".cert")

@@ -18,8 +18,9 @@ import pytest
 
 from minidock.images.elf import libraries
 from tests.archives import archive, file
+from tests.certificates import Authority
 from tests.engine.build_contexts import Builder, context
-from tests.engine.harness import Daemon, running_daemon
+from tests.engine.harness import Daemon, running_daemon, tiny_archive
 from tests.fresh.machine import fresh_root
 from tests.registries import debian_registry, htpasswd_auth, make_image, push, tar_of
 
@@ -105,14 +106,27 @@ def test_python_on_debian(builder: Builder) -> None:
     assert builder.build(PYTHON, files).cached == 4
 
 
+#: Serves the directory it is started in; over TLS if there is a certificate.
+WEB_SERVER = """
+import http.server, pathlib, ssl
+server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+if secure := pathlib.Path("cert.pem").exists():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain("cert.pem", "key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+print(f"http{'s' if secure else ''}://127.0.0.1:{server.server_port}", flush=True)
+server.serve_forever()
+"""
+
+
 @contextmanager
 def web(daemon: Daemon, root: Path) -> Iterator[str]:
     """A web server where the daemon can reach it; its address."""
-    command = [*daemon.inside(), sys.executable, "-u", "-m", "http.server", "--bind", "127.0.0.1", "0"]
+    command = [*daemon.inside(), sys.executable, "-c", WEB_SERVER]
     server = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     assert server.stdout is not None
     try:
-        yield f"http://127.0.0.1:{server.stdout.readline().split()[5].decode()}"
+        yield server.stdout.readline().decode().strip()
     finally:
         server.kill()
         server.wait()
@@ -148,6 +162,22 @@ def test_files_from_the_web(builder: Builder, tmp_path: Path) -> None:
         assert "digest mismatch" in builder.fails(text)
         assert "status 404" in builder.fails(f"FROM tiny\nADD {address}/none /")
     assert "failed to GET" in builder.fails(f"FROM tiny\nADD {address}/f.txt /")
+
+
+def test_a_private_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ADD and import believe whom the system trusts, and nobody else: an authority without key identifiers too, as in
+    Docker. Python wants them since 3.13.
+    """
+    served = Authority().issue(tmp_path / "served", server=True)
+    (served / "root.tar").write_bytes(tiny_archive())
+    monkeypatch.setenv("SSL_CERT_FILE", str(served / "ca.pem"))
+    with running_daemon() as daemon, web(daemon, served) as address:
+        Builder(daemon).build(f"FROM tiny\nADD {address}/root.tar /")
+        daemon.ok("import", f"{address}/root.tar", "fetched")
+    monkeypatch.setenv("SSL_CERT_FILE", str(Authority().issue(tmp_path / "stranger", server=True) / "ca.pem"))
+    with running_daemon() as daemon, web(daemon, served) as address:
+        assert "failed to verify certificate" in Builder(daemon).fails(f"FROM tiny\nADD {address}/root.tar /")
+        assert "failed to verify certificate" in daemon.docker("import", f"{address}/root.tar").stderr
 
 
 def test_contexts_from_the_web(builder: Builder, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from minidock.messages import ContainerConfig, Progress
 from minidock.oci import platform as platforms
 from minidock.oci import reference as references
 from minidock.oci.reference import Reference
+from minidock.registry.certificates import context_of
 
 FILTERS = ("reference", "label", "dangling", "before", "since", "until")
 PRUNE_FILTERS = ("dangling", "label", "label!", "until")
@@ -205,12 +206,12 @@ async def _opened(request: web.Request, source: str, tell: pulling.Tell) -> Asyn
         raise InvalidInput(f"cannot import from {source}: an http or https URL is needed")
     try:
         session = aiohttp.ClientSession(auto_decompress=False, timeout=_PATIENCE)
-        async with session, session.get(url) as answer:
+        async with session, session.get(url, ssl=context_of(None)) as answer:
             if not answer.ok:
                 raise NotFound(f"failed to GET {url} with status {answer.status} {answer.reason}")
             tell(Progress(status=f"Downloading from {url}"))
             yield answer.content
-    except ValueError as error:  # aiohttp.InvalidURL is one
+    except aiohttp.InvalidURL as error:
         raise InvalidInput(f"cannot import from {source}: invalid URL: {error}") from error
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Unreachable(f'Get "{url}": {dialing.reason(error)}') from error
