@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import platform
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from minidock.images.elf import libraries
 from tests.engine.harness import PATIENCE, Daemon
-from tests.fresh.machine import fresh_root
+from tests.fresh.machine import SUITES, fresh_root
 
 HERE, THERE = "203.0.113.1", "203.0.113.2"
 """The daemon's host and the other one, on their cable."""
@@ -65,17 +66,25 @@ def on_the_host(daemon: Daemon, *words: str, timeout: float = 20) -> subprocess.
 
 
 @contextlib.contextmanager
-def firewalld(daemon: Daemon) -> Iterator[subprocess.Popen[str]]:
-    """Debian's, on the daemon's host, with processes and mounts of its own; it answers a line of firewall-cmd's words
-    by one line."""
-    root = fresh_root("bookworm", ("dbus", "firewalld", "netbase"))
+def firewalld(daemon: Daemon) -> Iterator[Callable[[str], str]]:
+    """Debian's, on the daemon's host, with processes and mounts of its own; it answers firewall-cmd's words by a line.
+    It is of this host's release: an older libnftables crashes on rules that a newer nft has loaded."""
+    release = platform.freedesktop_os_release().get("VERSION_CODENAME")
+    root = fresh_root(release if release in SUITES else SUITES[-1], ("dbus", "firewalld", "netbase"))
     alone = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--", "sh", "-c", FIREWALLD, "sh", str(root)]
     with subprocess.Popen(
         [*daemon.inside(), *alone], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as firewall:
+        output, orders = firewall.stdout, firewall.stdin
+        assert output is not None and orders is not None
+
+        def tell(words: str) -> str:
+            print(words, file=orders, flush=True)
+            return output.readline().strip()
+
         try:
-            assert firewall.stdout is not None and firewall.stdout.readline() == "running\n"
-            yield firewall
+            assert output.readline() == "running\n"
+            yield tell
             firewall.communicate(timeout=PATIENCE)  # the end of its orders is the order to end
         finally:
             firewall.kill()
@@ -90,7 +99,7 @@ mount --rbind /dev "$1/dev"
 mkdir "$1/run/dbus"
 chroot "$1" dbus-daemon --system --nofork --nopidfile &
 chroot "$1" firewalld --nofork --nopid >/dev/null &
-until chroot "$1" firewall-cmd --state >/dev/null; do sleep 0.2; done
+until chroot "$1" firewall-cmd --state >/dev/null; do kill -0 $! || exit; sleep 0.2; done
 echo running
 while read -r words; do chroot "$1" firewall-cmd $words; done
 kill $!

@@ -159,7 +159,9 @@ def silent_server(daemon: Daemon, count: int = 1) -> Iterator[tuple[IO[str], str
     """A server that takes ``count`` connections and says nothing; its own words (here, gone), and its port."""
     listening = (
         "import socket, sys, threading; s = socket.create_server(('127.0.0.1', 0), backlog=99)\n"
-        "def serve(c): c.recv(1000); c.recv(1); print('gone', flush=True)\n"
+        "def serve(c):\n"
+        "    while c.recv(1000): pass\n"
+        "    print('gone', flush=True)\n"
         "print(s.getsockname()[1], flush=True)\n"
         "for _ in range(int(sys.argv[1])):\n"
         "    c, _ = s.accept(); print('here', flush=True)\n"
