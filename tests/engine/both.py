@@ -41,8 +41,19 @@ class Both:
 
 
 def _without_network(words: tuple[str, ...]) -> list[str]:
-    chosen = words[0] == "run" and "--network" not in words
-    return ["run", "--network", "none", *words[1:]] if chosen else list(words)
+    chosen = words[0] in ("create", "run") and "--network" not in words
+    return [words[0], "--network", "none", *words[1:]] if chosen else list(words)
+
+
+_TOLD_SINCE_25 = re.compile(
+    "failed to create task for container: |failed to join PID namespace: |invalid filter '.*?': |"
+    r"cannot kill container: \w+: (?=invalid signal)"
+)
+"""What went wrong, before why it did: dockerd 20.10 says only the latter, and so do we."""
+_SPELT_SINCE_25 = {
+    "failed to join IPC namespace: container": "can't join IPC of container",
+    "unrecognized": "unrecognised",
+}
 
 
 def _plain(text: str) -> str:
@@ -51,4 +62,7 @@ def _plain(text: str) -> str:
     text = re.sub(r"\. See 'docker run --help'\.", "", text)
     text = re.sub(r"(?m)^docker: ", "", text)
     text = re.sub(r"(: )(\w)", lambda match: match[1] + match[2].lower(), text)
+    text = _TOLD_SINCE_25.sub("", text)
+    for now, before in _SPELT_SINCE_25.items():
+        text = text.replace(now, before)
     return text.strip().removesuffix(": unknown").rstrip(".").removesuffix(": unknown")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from minidock.client.connection import API_VERSION
 from tests.engine.harness import tiny_archive
-from tests.peers import Dockerd, dockerd, words_of_docker_28
+from tests.peers import DOCKERD_VERSION, Dockerd, dockerd, words_of_docker_28
 
 pytestmark = [pytest.mark.root, words_of_docker_28]
 
@@ -36,9 +38,15 @@ def peer() -> Iterator[Dockerd]:
         daemon.docker("rm", "-f", "web", "done", "public")
 
 
+#: A dockerd from 26 on speaks newer versions of the API than our client does, and then Docker's would.
+OUR_VERSION = {"DOCKER_API_VERSION": API_VERSION} if DOCKERD_VERSION > 25 else {}
+
+
 def outcome(command: list[str], host: str, words: list[str], stdin: bytes) -> tuple[str, str, int]:
     """Output, errors and exit code, in so far as they should be the same."""
-    done = subprocess.run([*command, "-H", host, *words], input=stdin, capture_output=True, timeout=60)
+    done = subprocess.run(
+        [*command, "-H", host, *words], input=stdin, capture_output=True, timeout=60, env=os.environ | OUR_VERSION
+    )
     errors = done.stderr.decode().split("\n\n")[0].strip()  # Docker goes on about usage and help
     errors = re.sub('time=".*\n', "", errors)  # what docker logs when it gives up on an archive of its own
     errors = errors.replace("\nexit status 1", "")  # what docker network rm says at the end

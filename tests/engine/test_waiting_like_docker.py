@@ -102,11 +102,12 @@ async def said(host: str, query: str) -> tuple[bytes, set[str]]:
 
 @pytest.mark.parametrize("query", ["stream=0", "stream=0&one-shot=1"])
 def test_stats_once(both: Both, query: str) -> None:
-    """The same fields; the sample before comes along, except of one shot."""
+    """The same fields (dockerd 26 leaves out whose one shot it is); the sample before comes along, except then."""
     both.say("run", "-d", "--name", "one", "tiny", "sleep", "1000")
     found = []
     for client in both.clients:
         stats = client.request("GET", f"{client.base_url}/v1.41/containers/one/stats?{query}").json()
-        found.append((sorted(stats), sorted(stats["precpu_stats"]), stats["preread"].startswith("0001")))
+        fields = sorted({*stats} - {"id", "name"})
+        found.append((fields, sorted(stats["precpu_stats"]), stats["preread"].startswith("0001")))
     both.say("rm", "-f", "one")
     assert found[0] == found[1] and found[0][2] is ("one-shot" in query)
