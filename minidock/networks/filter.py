@@ -45,7 +45,8 @@ table inet {name} {{
 	set within {{ type ifname . ifname; }}
 	set subnets4 {{ type ipv4_addr; flags interval; }}
 	set subnets6 {{ type ipv6_addr; flags interval; }}
-	set relayed {{ type inet_proto . inet_service; }}
+	set relayed {{ type ipv6_addr . inet_proto . inet_service; }}
+	set relayed_everywhere {{ type inet_proto . inet_service; }}
 	map published4 {{ type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }}
 	map published6 {{ type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }}
 	map everywhere4 {{ type inet_proto . inet_service : ipv4_addr . inet_service; }}
@@ -83,7 +84,8 @@ table inet {name} {{
 		type filter hook input priority filter; policy accept;
 		iifname @internal fib daddr . iif type {{ unicast, blackhole, unreachable, prohibit }} drop
 		iifname @internal meta l4proto {{ tcp, udp }} th dport 53 drop
-		iifname @internal meta l4proto . th dport @relayed drop
+		iifname @internal ip6 daddr . meta l4proto . th dport @relayed drop
+		iifname @internal meta nfproto ipv6 meta l4proto . th dport @relayed_everywhere drop
 	}}
 	chain forward {{
 		type filter hook forward priority filter; policy accept;

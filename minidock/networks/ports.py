@@ -152,14 +152,10 @@ def bind(publication: Publication) -> socket.socket:
 
 def elements(publications: Iterable[Publication], target: Endpoint | None) -> Iterator[Element]:
     """What the packet filter needs for publications that lead to ``target``."""
-    if target is None or not target.link:
-        return
-    own = _addresses(target)
-    for item in publications:
-        address = ip_address(item.host_ip)
-        if not own[address.version] or address == IPv6Address("::1"):
+    for item, address, own in _led(publications, target):
+        if not own or address == IPv6Address("::1"):
             continue  # the relay's part
-        key, value = f"{item.protocol} . {item.host_port}", f"{own[address.version]} . {item.port}"
+        key, value = f"{item.protocol} . {item.host_port}", f"{own} . {item.port}"
         if address.is_unspecified:
             yield Element(f"everywhere{address.version}", f"{key} : {value}")
         else:
@@ -167,21 +163,31 @@ def elements(publications: Iterable[Publication], target: Endpoint | None) -> It
 
 
 def relayed(publications: Iterable[Publication], target: Endpoint | None) -> Iterator[Element]:
-    """The relay listens on these, as ``target`` has no address of their kind: but not for internal networks."""
+    """The relay listens on these, as ``target`` has no address of their kind: but not for internal networks.
+
+    That kind is IPv6: there is no network without IPv4.
+    """
+    for item, address, own in _led(publications, target):
+        if own:
+            continue  # the packet filter's part
+        key = f"{item.protocol} . {item.host_port}"
+        if address.is_unspecified:
+            yield Element("relayed_everywhere", key)
+        else:
+            yield Element("relayed", f"{address} . {key}")
+
+
+def _led(
+    publications: Iterable[Publication], target: Endpoint | None
+) -> Iterator[tuple[Publication, IPv4Address | IPv6Address, str]]:
+    """Each with its address of the host, and the target's of the same kind: "" where it has none. Without a cable to
+    a bridge nothing is led there."""
     if target is None or not target.link:
         return
-    own = _addresses(target)
     for item in publications:
-        if not own[ip_address(item.host_ip).version]:
-            yield Element("relayed", f"{item.protocol} . {item.host_port}")
-
-
-def _addresses(target: Endpoint) -> dict[int, str]:
-    """By the version of the protocol; empty where it has none."""
-    return {
-        4: str(ip_interface(target.ipv4).ip) if target.ipv4 else "",
-        6: str(ip_interface(target.ipv6).ip) if target.ipv6 else "",
-    }
+        address = ip_address(item.host_ip)
+        own = target.ipv4 if address.version == 4 else target.ipv6
+        yield item, address, str(ip_interface(own).ip) if own else ""
 
 
 def reaches_loopback(publications: Iterable[Publication]) -> bool:

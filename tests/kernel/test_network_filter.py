@@ -295,6 +295,25 @@ def test_internal_reaches_nothing_through_the_host(bridge: Bridge, spawn: Spawn,
                     inside(pid, partial(socket.create_connection, (address, port), DROPPED))
 
 
+def test_a_relayed_port_stays_closed_to_internal_networks(bridge: Bridge, spawn: Spawn) -> None:
+    """Two containers without IPv6 have one port at two addresses: when the first ends, the second's is as before."""
+    pid = spawn()
+    internal = create(bridge, "internal", "10.66.0.0/24", "fd66::/64", enable_ipv6=True, internal=True)
+    bridge.connect("a", pid, [Wish(network=internal)])
+    ip("-6", "addr", "add", "fd66::99/64", "dev", internal.bridge, "nodad")
+    first, second = publication("fd66::1"), publication("fd66::99")
+    bridge.connect("b", spawn(), [Wish(network=bridge.default)], [first])
+    bridge.connect("c", spawn(), [Wish(network=bridge.default)], [second])
+    with ports.bind(first), ports.bind(second):
+        for item in (first, second):
+            with pytest.raises(TimeoutError):
+                inside(pid, partial(socket.create_connection, (item.host_ip, 8080), DROPPED))
+        bridge.leave("b")
+        inside(pid, partial(socket.create_connection, ("fd66::1", 8080), PATIENCE)).close()  # the host's own again
+        with pytest.raises(TimeoutError):
+            inside(pid, partial(socket.create_connection, ("fd66::99", 8080), DROPPED))
+
+
 def join_world_by_ipv6(outside: int) -> None:
     """fd99::1 and fd99::2."""
     for words in ("addr add fd99::2/64 dev eth0 nodad", "-6 route add default via fd99::1"):
