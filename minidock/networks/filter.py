@@ -196,9 +196,9 @@ class Filter:
         _nft(self._script("add", gone) + self._script("delete", gone) + self._script("add", new))
 
     def unload(self) -> None:
-        """Take the tables away; no error when there are none."""
-        _nft(self._removal())
+        """Take the tables away; no error when there are none. If it fails, they are nobody's all the same."""
         self._shown = ""
+        _nft(self._removal())
 
     def damaged(self) -> bool:
         """Has somebody else (a firewall that was loaded anew) taken our rules away since :meth:`load`?"""

@@ -13,7 +13,8 @@ import hashlib
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from ipaddress import IPv6Network
 from itertools import count
@@ -150,15 +151,20 @@ class Networks:
     def close(self) -> None:
         """Leave the host as it was: no link, no packet filter, forwarding as before. Containers lose the network.
 
-        The networks are still on record: the next :meth:`open` makes them again.
+        The networks are still on record: the next :meth:`open` makes them again. What cannot be taken away (nft was
+        removed meanwhile) is told in the log, and all else goes.
         """
-        self._release(self.store.endpoints())
+        endpoints = self.store.endpoints()
         with self._lock, Netlink() as kernel:
+            self._unplug(kernel, endpoints)
             if self._bridged():
                 self._part_from_iptables([])
-                self.filter.unload()
+                with _going_on(f"the tables {self.filter.name} of nft may be left"):
+                    self.filter.unload()
             for network in self._bridged():
-                bridge.unmake(kernel, network.bridge)
+                with _going_on(f"the link {network.bridge} may be left"):
+                    bridge.unmake(kernel, network.bridge)
+        self._release(endpoints)
 
     # --------------------------------------------------------------------------------------------------- packet filter
 
@@ -189,11 +195,9 @@ class Networks:
         return self.filter.befriend_iptables(network.bridge for network in self._bridged())
 
     def _part_from_iptables(self, remaining: Iterable[str]) -> None:
-        """Of our rules there, those of the ``remaining`` bridges stay. A failure does not stop what is taken down."""
-        try:
+        """Of our rules there, those of the ``remaining`` bridges stay."""
+        with _going_on("rules of ours may be left in the chain FORWARD of iptables"):
             self.filter.befriend_iptables(remaining)
-        except MinidockError as error:
-            log.warning("rules of ours may be left in the chain FORWARD of iptables: %s", error)
 
     def _elements(self, endpoints: Sequence[Endpoint], publications: Sequence[Publication]) -> list[Element]:
         found = [element for endpoint in endpoints for element in filter.of_endpoint(endpoint)]
@@ -384,9 +388,7 @@ class Networks:
         if not gone:
             return
         with Netlink() as kernel:
-            for endpoint in gone:
-                if endpoint.link:
-                    bridge.unplug(kernel, endpoint)
+            self._unplug(kernel, gone)
         with self._lock:
             for container in {endpoint.container for endpoint in gone}:
                 before = self.store.endpoints(container=container)
@@ -399,6 +401,20 @@ class Networks:
                     self.store.publish(container, [])
                 if self.filter.loaded:
                     self._change_filter(self._elements(before, published), self._elements(after, published))
+
+    def _unplug(self, kernel: Netlink, gone: Sequence[Endpoint]) -> None:
+        for endpoint in gone:
+            if endpoint.link:
+                bridge.unplug(kernel, endpoint)
+
+
+@contextmanager
+def _going_on(left: str) -> Iterator[None]:
+    """A failure does not stop what is taken down: the log says what is ``left``."""
+    try:
+        yield
+    except MinidockError as error:
+        log.warning("%s: %s", left, error)
 
 
 def _interfaces(before: Sequence[Endpoint]) -> Iterable[str]:

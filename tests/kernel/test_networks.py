@@ -225,6 +225,29 @@ def test_close_leaves_nothing(database: Database, spawn: Spawn) -> None:
     assert IP_FORWARD.read_text() == "0\n"
 
 
+def test_close_without_nft(
+    database: Database, spawn: Spawn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Removed meanwhile: its tables stay, which is told; links and forwarding go, and the next daemon has it all."""
+    bridge = Bridge(database, "minidock0")
+    bridge.open()
+    network = bridge.create(NetworkCreate(name="other"))
+    bridge.join("a", spawn())
+    bridge.connect("b", spawn(), [Wish(network=network)])
+    with monkeypatch.context() as patched:
+        patched.setattr(filter, "MORE_PLACES", "")
+        patched.setenv("PATH", "")
+        bridge.close()
+    assert "the tables minidock0 of nft may be left: " in caplog.text and "apt install nftables" in caplog.text
+    assert links() == ["lo"] and "minidock0" in tables()
+    assert IP_FORWARD.read_text() == "0\n"
+    assert not bridge.endpoints("a") and not bridge.endpoints("b")
+    bridge.open()
+    assert str(address(bridge.join("c", spawn()))) == "172.17.0.2"
+    bridge.close()
+    assert links() == ["lo"] and tables() == ""
+
+
 def test_forwarding_lasts_as_long_as_the_last_bridge(database: Database, tmp_path: Path) -> None:
     """Two daemons: the first to go does not take it away from the second."""
     one, other = Bridge(database, "minidock0"), Bridge(Database(tmp_path / "other.db"), "minidock1", "10.77.0.1/24")
