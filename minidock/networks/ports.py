@@ -70,7 +70,8 @@ def parse_ask(port: str, host_ip: str, host_port: str) -> Ask:
     number, protocol = parse_port(port)
     if host_ip:
         try:
-            ip_address(host_ip.strip("[]"))
+            if "%" in str(ip_address(host_ip.strip("[]"))):
+                raise ValueError  # a zone (fe80::1%eth0), of which the packet filter knows nothing
         except ValueError:
             raise InvalidInput(f"invalid IP address: {host_ip}") from None
     first, _, last = host_port.partition("-")

@@ -125,6 +125,7 @@ BAD_REQUESTS = [
     ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostPort": "x"}]}}}, 'invalid port specification: "x"'),
     ({"HostConfig": {"PortBindings": {"99999/tcp": [{"HostPort": "80"}]}}}, 'invalid port specification: "99999"'),
     ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "here"}]}}}, "invalid IP address: here"),
+    ({"HostConfig": {"PortBindings": {"80/tcp": [{"HostIp": "fe80::1%lo"}]}}}, "invalid IP address: fe80::1%lo"),
     ({"HostConfig": {"Links": ["nosuch:x"]}}, "could not get container for nosuch: No such container: nosuch"),
     ({"HostConfig": {"NetworkMode": "container:x", "Dns": ["1.1.1.1"]}}, "options: dns and the network mode"),
     ({"HostConfig": {"NetworkMode": "container:x"}, "Hostname": "y"}, "options: hostname and the network mode"),
