@@ -26,7 +26,7 @@ from minidock.containers.steps.step import Context
 from minidock.daemon import volume_use
 from minidock.daemon.container import Container
 from minidock.daemon.engine import Engine
-from minidock.daemon.host_mounts import in_thread
+from minidock.daemon.own_thread import in_own_thread
 from minidock.daemon.spec import NET_FILES
 from minidock.errors import NoSuchContainer
 from minidock.kernel import syscalls
@@ -42,7 +42,7 @@ async def inside(engine: Engine, container: Container, work: Callable[[int], T],
     """
     while True:
         if container.record.running:
-            root = await in_thread(partial(_clone_root, container))
+            root = await in_own_thread(partial(_clone_root, container))
             if root is not None:
                 return await _look(engine, container, work, only_root, root)
             await container.wait("not-running")

@@ -10,12 +10,11 @@ Source: setns(2), unshare(2), mount_namespaces(7).
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from minidock.daemon.own_thread import in_own_thread
 from minidock.kernel import syscalls
 
 T = TypeVar("T")
@@ -33,7 +32,7 @@ class HostMounts:
 
     async def change(self, work: Callable[[], T]) -> T:
         """What ``work`` mounts stays, and containers see it. Raises what it raises."""
-        return await in_thread(lambda: self._enter(work))
+        return await in_own_thread(lambda: self._enter(work))
 
     async def copy(self, work: Callable[[], T]) -> T:
         """What ``work`` mounts goes when it ends. Raises what it raises."""
@@ -44,19 +43,10 @@ class HostMounts:
             syscalls.mount(None, "/", None, syscalls.MS_REC | syscalls.MS_SLAVE)
             return work()
 
-        return await in_thread(lambda: self._enter(apart))
+        return await in_own_thread(lambda: self._enter(apart))
 
     def _enter(self, work: Callable[[], T]) -> T:
         # A thread shares its working directory and root with the others, and could not change namespaces.
         syscalls.unshare(syscalls.CLONE_FS)
         syscalls.setns(self._namespace, syscalls.CLONE_NEWNS)
         return work()
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Do ``work`` in a thread that ends with it. Raises what it raises."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="apart")
-    try:
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
-    finally:
-        pool.shutdown(wait=False)

@@ -51,7 +51,7 @@ def main() -> None:
 
 async def run(config: Config) -> None:
     """One daemon's whole life. Raises Conflict when another daemon has these roots, and what keeps it from starting."""
-    # A thread waits for the body of each import, load and build: clients that send slowly must not stop the others.
+    # For work that ends by itself; whoever waits for a client has a thread of its own (minidock.daemon.own_thread).
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="worker"))
     locks = [_lock(root) for root in sorted({config.data_root, config.exec_root})]
     asked_to_end = _on_signals()

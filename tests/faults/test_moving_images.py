@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from minidock.daemon.main import MOST_THREADS
 from minidock.errors import NoSpace
 from minidock.images.loading import load
 from minidock.images.saving import choose, save
 from minidock.kernel import syscalls
 from minidock.oci.image import ContainerDefaults, History
 from tests.archives import Machine, archive, file
-from tests.engine.harness import Daemon, running_daemon, wait_for
+from tests.engine.harness import PATIENCE, Daemon, running_daemon, wait_for
 from tests.registries import debian_registry
 
 pytestmark = pytest.mark.root
@@ -106,6 +109,43 @@ def test_killed_while_it_loads(daemon: Daemon, stage: str) -> None:
     assert state(daemon) == before
     daemon.ok("load", input=done.stdout)
     assert state(daemon) == with_it
+
+
+def test_many_who_send_and_read_slowly(daemon: Daemon) -> None:
+    """More clients than the daemon has threads have sent half of an archive, or read nothing of one: they hold up
+    nobody else, and what they brought goes with them."""
+    daemon.ok("run", "-d", "--name", "runs", "--network=none", "--stop-signal=KILL", "large", "sleep", "1000")
+    before, whole = state(daemon), daemon.request("GET", "/images/tiny/get")[1]
+    threads = Path(f"/proc/{daemon.pid}/task")
+    idle = len([*threads.iterdir()])
+    half = f"Host: x\r\nContent-Length: {len(whole)}\r\n\r\n".encode() + whole[: len(whole) // 2]
+    slow = [
+        *many_of(daemon, b"POST /images/load HTTP/1.1\r\n" + half),
+        *many_of(daemon, b"POST /images/create?fromSrc=- HTTP/1.1\r\n" + half),
+        *many_of(daemon, b"GET /images/large/get HTTP/1.1\r\nHost: x\r\n\r\n"),
+        *many_of(daemon, b"GET /containers/runs/export HTTP/1.1\r\nHost: x\r\n\r\n"),
+    ]
+    wait_for(lambda: len(state(daemon)["ingest"]) == len(slow) // 2, "all to have begun")
+    for connection in slow[len(slow) // 2 :]:
+        assert connection.recv(12) == b"HTTP/1.1 200"
+    begin = time.monotonic()
+    assert daemon.ok("run", "--rm", "--network=none", "tiny", "echo", "alive") == "alive"
+    assert "large" in daemon.ok("images") and "runs" in daemon.ok("ps")
+    assert daemon.ok("load", input=whole) == "Loaded image: tiny:latest"
+    assert time.monotonic() - begin < PATIENCE / 2
+    for connection in slow:
+        connection.close()
+    wait_for(lambda: state(daemon) == before, "the halves to go")
+    wait_for(lambda: len([*threads.iterdir()]) < idle + MOST_THREADS, "the threads to end")
+    daemon.ok("rm", "-f", "runs")
+
+
+def many_of(daemon: Daemon, request: bytes) -> list[socket.socket]:
+    """Connections on each of which this was said."""
+    opened = [daemon.connection() for _ in range(MOST_THREADS + 6)]
+    for connection in opened:
+        connection.sendall(request)
+    return opened
 
 
 def test_killed_while_it_pushes(daemon: Daemon, tmp_path: Path) -> None:

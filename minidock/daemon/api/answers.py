@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from aiohttp import web
 
 from minidock import messages
 from minidock.daemon.description import ENGINE_VERSION
+from minidock.daemon.own_thread import in_own_thread
 
 #: bytes that are handed to the network at a time
 PIECE = 256 * 1024
@@ -89,4 +91,4 @@ async def stream(
 ) -> web.StreamResponse:
     """What ``produce``, in a thread, writes through the function it is given. Raises as :meth:`Outlet.filled_by`."""
     outlet = Outlet(request, content_type)
-    return await outlet.filled_by(lambda: asyncio.to_thread(produce, outlet.write))
+    return await outlet.filled_by(lambda: in_own_thread(partial(produce, outlet.write)))

@@ -12,6 +12,7 @@ from minidock.daemon import pulling
 from minidock.daemon.api import answers, progress
 from minidock.daemon.api.parameters import Asked, flag, json_platform, needed, texts
 from minidock.daemon.engine import Engine
+from minidock.daemon.own_thread import in_own_thread
 from minidock.errors import InvalidInput
 from minidock.images.loading import Loaded, load
 from minidock.images.saving import choose, save
@@ -80,7 +81,7 @@ async def put(engine: Engine, request: web.Request, asked: Put) -> web.StreamRes
                 line = pulling.bar(digests.encoded(diff_id)[:12], "Loading layer", done, size)
                 loop.call_soon_threadsafe(tell, line)
 
-        loaded = await asyncio.to_thread(load, engine.images, file, None if quiet else unpacking, platform)
+        loaded = await in_own_thread(lambda: load(engine.images, file, None if quiet else unpacking, platform))
         for item in loaded:
             _tell_loaded(item, tell)
             engine.tell_image("load", item.image.id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import aiohttp
 from aiohttp import web
@@ -14,6 +15,7 @@ from minidock.daemon import changes, committing, picturing, pulling
 from minidock.daemon.api import answers, parameters, progress
 from minidock.daemon.api.parameters import Asked, filters, flag, identity, needed, platform, text, texts
 from minidock.daemon.engine import Engine
+from minidock.daemon.own_thread import in_own_thread
 from minidock.errors import InvalidInput, NotFound, Unreachable
 from minidock.images import Deletion
 from minidock.messages import ContainerConfig, Progress
@@ -185,7 +187,8 @@ async def _import(engine: Engine, request: web.Request, asked: Create) -> web.St
     async def work(tell: pulling.Tell) -> None:
         async with _opened(request, source, tell) as stream:
             file = progress.opened(stream)
-            image = await asyncio.to_thread(engine.images.import_rootfs, file, reference, config, comment, platform)
+            make = partial(engine.images.import_rootfs, file, reference, config, comment, platform)
+            image = await in_own_thread(make)
         if reference:
             engine.tell_image("tag", image.id, reference.with_default_tag().familiar)
         engine.tell_image("import", image.id)

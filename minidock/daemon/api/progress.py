@@ -20,7 +20,7 @@ READ_AHEAD = 256 * 1024
 
 
 def opened(content: aiohttp.StreamReader) -> io.BufferedReader:
-    """A body as a file, for a thread that reads an archive from it."""
+    """A body as a file, for a thread (of its own: clients may be slow) that reads an archive from it."""
     return io.BufferedReader(_Body(content), READ_AHEAD)
 
 
