@@ -1,8 +1,8 @@
 """What builds keep for the next build, and how it is kept from filling the disk.
 
-That is steps (:mod:`minidock.build.cache`) and the directories of ``RUN --mount=type=cache``. After each build the ones
-go that were not used for longest, until the rest has no more than a tenth of the disk, or what ``daemon.json`` says:
-``{"builder": {"gc": {"enabled": true, "defaultKeepStorage": "20GB"}}}``.
+That is steps (:mod:`minidock.build.cache`) and the directories of ``RUN --mount=type=cache``. After each build, and
+when an image is removed, the ones go that were not used for longest, until the rest has no more than a tenth of the
+disk, or what ``daemon.json`` says: ``{"builder": {"gc": {"enabled": true, "defaultKeepStorage": "20GB"}}}``.
 
 Source: https://docs.docker.com/build/cache/garbage-collection/.
 """
@@ -150,7 +150,7 @@ def _condition(name: str, value: str, now: int) -> Callable[[Kept], bool]:
 
 
 class Collector:
-    """Runs :func:`collect` after builds, in the background, one at a time."""
+    """Runs :func:`collect` after builds and removals of images, in the background, one at a time."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -158,7 +158,7 @@ class Collector:
         self._is_due = False
 
     def soon(self) -> None:
-        """A build has ended."""
+        """A build has ended, or an image is gone."""
         self._is_due = True
         if self._task is None:
             self._task = asyncio.create_task(self._run())

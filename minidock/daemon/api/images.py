@@ -127,8 +127,13 @@ async def remove(engine: Engine, request: web.Request, asked: Remove) -> web.Res
 
 
 def _tell_removed(engine: Engine, lines: Iterable[Deletion]) -> None:
-    """The events of images. (The layers below one have a line too, but are no images.)"""
+    """The events of images. (The layers below one have a line too, but are no images.)
+
+    The steps of an image that is gone are the build cache's alone, and may be more than that may have.
+    """
     for line in lines:
+        if line.what == "Deleted":
+            engine.collector.soon()
         if line.what == "Untagged" or line.name == line.image:
             engine.tell_image("untag" if line.what == "Untagged" else "delete", line.image)
 
