@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,8 +72,14 @@ OF_A_DAEMON = frozenset(
 )
 PATIENCE = 3600.0
 """Seconds for all of a repository."""
+PATIENCE_ALONE = 1800.0
+"""The same for the daemon's, where others wait for their turn."""
 SILENCE = 60.0
 """Seconds: when git, which tells of its progress, has said nothing for so long, its server is left (if ``alone``)."""
+STALL = 300.0
+"""Seconds: also when for so long it has told of progress only. A server may count for minutes before it sends."""
+LEAST = 300 * 1024
+"""How many bytes have to come in that time."""
 _END = 4096
 """How many bytes of the end of what git says are kept: a server may say anything, for ever."""
 
@@ -84,7 +91,9 @@ class Git:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = ""
         self._alone = alone
-        self._command = ["git", "-c", "core.hooksPath=/dev/null"]
+        self._pace: _Pace
+        # What comes is written as it comes (small packs would be kept in memory): so it is seen how fast.
+        self._command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "fetch.unpackLimit=1"]
         # A repository must not be able to have programs run here (a submodule at "ext::program") nor to fetch what is
         # on this disk ("file:"), nor git ask for a password that nobody can see.
         mine = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "git:http:https:ssh"}
@@ -106,7 +115,9 @@ class Git:
         if self._alone and repository.address.startswith(("ssh://", "git@")):
             raise InvalidInput(f"{repository.address}: the daemon has no keys for ssh: use https, or clone it yourself")
         clone.mkdir(mode=0o755, exist_ok=True)
-        patience = threading.Timer(PATIENCE, self.stop, [f"not done after {PATIENCE:.0f} seconds"])
+        self._pace = _Pace(clone)
+        seconds = PATIENCE_ALONE if self._alone else PATIENCE
+        patience = threading.Timer(seconds, self.stop, [f"not done after {seconds:.0f} seconds"])
         patience.daemon = True
         patience.start()
         try:
@@ -144,10 +155,12 @@ class Git:
                     os.kill(pid, signal.SIGKILL)
 
     def _next(self, output: int) -> bytes:
-        """What git says next, b"" at its end; whoever is silent for too long is ended."""
+        """What git says next, b"" at its end; whoever is silent for too long, or only talks, is ended."""
         ready, _, _ = select.select([output], [], [], SILENCE if self._alone else None)
         if not ready:
             self.stop(f"nothing came for {SILENCE:.0f} seconds")
+        elif self._alone and self._pace.is_slow():
+            self.stop(f"fewer than {LEAST} bytes came in {STALL:.0f} seconds")
         return os.read(output, 1 << 16)
 
     def _run(self, directory: Path, *words: str) -> str:
@@ -176,6 +189,31 @@ class Git:
             reason = self._stopped or (text.strip().splitlines() or ["it failed"])[-1]
             raise InvalidInput(f"git {words[0]}: {_without_password(reason)}")
         return text
+
+
+class _Pace:
+    """How fast a directory grows: on the disk, as whatever git is told in words may be anything."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._since, self._size = time.monotonic(), 0
+
+    def is_slow(self) -> bool:
+        """To be asked now and then: were the last :data:`STALL` seconds for nothing, or nearly so?"""
+        if time.monotonic() - self._since < STALL:
+            return False
+        before, self._size, self._since = self._size, _size(self._directory), time.monotonic()
+        return self._size - before < LEAST
+
+
+def _size(directory: Path) -> int:
+    """How many bytes its files have. git renames and removes some meanwhile."""
+    found = 0
+    for where, _, names in os.walk(directory):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                found += os.lstat(f"{where}/{name}").st_size
+    return found
 
 
 def _helpers(pid: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import socket
 import subprocess
 import sys
@@ -191,6 +192,41 @@ def test_a_daemon_s_git_is_not_silent_for_long(tmp_path: Path, monkeypatch: pyte
     with serving(tmp_path) as address:
         directory, _ = Git(alone=True).fetch(parse(f"{address}/app"), tmp_path / "slow")
     assert (directory / "f").read_text() == "content" and time.monotonic() - begin > 1.5
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "script",
+    [
+        "while :; do echo still counting >&2; sleep 0.1; done",
+        '"$@" | while head -c 1; do echo a byte has come >&2; sleep 0.1; done',
+    ],
+    ids=["words", "bytes"],
+)
+def test_a_server_that_drips_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """It is never silent, but tells of progress that is none, or sends its content byte by byte."""
+    monkeypatch.setattr("minidock.git.STALL", 1.0)
+    monkeypatch.setattr("minidock.git.PATIENCE_ALONE", 20.0)
+    repository(tmp_path / "app", {"f": "content" * 1000})
+    _with_hook(tmp_path, monkeypatch, script)
+    with serving(tmp_path) as address:
+        begin = time.monotonic()
+        with pytest.raises(InvalidInput, match="git fetch: fewer than 307200 bytes came in 1 seconds"):
+            Git(alone=True).fetch(parse(f"{address}/app"), tmp_path / "clone")
+    assert 1 <= time.monotonic() - begin < 10
+
+
+@pytest.mark.root
+def test_a_repository_that_comes_slowly_but_steadily(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one large file, in which git sees no object for long: enough comes."""
+    monkeypatch.setattr("minidock.git.STALL", 2.0)
+    text = random.Random(1).randbytes(2_000_000).hex()
+    repository(tmp_path / "app", {"f": text})
+    piece = "dd bs=300k count=1 iflag=fullblock; sleep 0.5"
+    _with_hook(tmp_path, monkeypatch, f'"$@" | (for n in 1 2 3 4 5 6; do {piece}; done; cat); exit')
+    with serving(tmp_path) as address:
+        directory, _ = Git(alone=True).fetch(parse(f"{address}/app"), tmp_path / "clone")
+    assert (directory / "f").read_text() == text
 
 
 def _with_hook(directory: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
