@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import shutil
 import signal
@@ -42,7 +43,7 @@ from minidock.daemon.defaults import STOP_SIGNAL, STOP_TIMEOUT
 from minidock.daemon.engine import Engine
 from minidock.daemon.records import Record, State
 from minidock.daemon.signals import signal_number
-from minidock.errors import Conflict, InvalidInput, MinidockError, NotModified, ShimGone
+from minidock.errors import Conflict, InvalidInput, MinidockError, NotModified, ShimGone, SystemCallFailed
 from minidock.images import Image
 from minidock.kernel import cgroups
 from minidock.messages import ContainerCreate
@@ -55,6 +56,8 @@ START_FAILED = 128
 """Docker's exit code for a container that could not be started, when nothing better is known."""
 LOST = 255
 """And for one of whose end nobody knows."""
+KILL_AGAIN = 5.0
+"""Seconds after which SIGKILL should have been heard."""
 _STOP_FIRST = ": stop the container before removing or force remove"
 
 
@@ -321,8 +324,11 @@ async def kill(engine: Engine, container: Container, sent: str, within: int | No
             raise
     engine.tell(container, "kill", signal=str(number))
     if must_end:
-        await thaw(container)
-        await _see_the_end(engine, container, shim, exited, within if number != signal.SIGKILL else -1)
+        async with container.lock:  # a pause under way holds it
+            with contextlib.suppress(SystemCallFailed):  # it has ended, and its cgroup is gone
+                await thaw(container)
+        patience = KILL_AGAIN if number == signal.SIGKILL else within
+        await _see_the_end(engine, container, shim, exited, patience)
 
 
 async def _is_stopped_by_hand(engine: Engine, container: Container, must_end: bool, number: int) -> bool:
@@ -339,16 +345,18 @@ async def _is_stopped_by_hand(engine: Engine, container: Container, must_end: bo
 
 
 async def _see_the_end(
-    engine: Engine, container: Container, shim: Shim, exited: asyncio.Future[int], within: int | None
+    engine: Engine, container: Container, shim: Shim, exited: asyncio.Future[int], within: float | None
 ) -> None:
-    """Wait for the end of the run; after ``within`` seconds (never, when it is negative) send SIGKILL to all of it."""
-    try:
-        await asyncio.wait_for(asyncio.shield(exited), None if within is None or within < 0 else within)
-    except TimeoutError:
+    """Wait for the end of the run; after ``within`` seconds (never, when it is negative) send SIGKILL to all of it.
+
+    And again: what somebody has frozen in this very moment does not hear it (cgroup v1).
+    """
+    await asyncio.wait([exited], timeout=None if within is None or within < 0 else within)
+    while not exited.done():
         with contextlib.suppress(Conflict, ShimGone):
             await shim.kill(signal.SIGKILL, everyone=True)
             engine.tell(container, "kill", signal="9")
-        await asyncio.shield(exited)
+        await asyncio.wait([exited], timeout=KILL_AGAIN)
 
 
 async def restart(engine: Engine, container: Container, seconds: int | None = None, sent: str = "") -> None:
@@ -373,7 +381,12 @@ async def pause(engine: Engine, container: Container, for_commit: bool = False) 
         state.paused_for_commit = for_commit
         if for_commit:
             engine.records.save(container.record)  # before it stands still, or the next daemon would not know
-        await asyncio.to_thread(cgroups.at(spec.cgroups_path(container.record)).freeze)
+        try:
+            await asyncio.to_thread(cgroups.at(spec.cgroups_path(container.record)).freeze)
+        except SystemCallFailed as failure:
+            if failure.errno != errno.ENOENT:
+                raise
+            raise Conflict(f"container {container.id} is not running") from failure  # it has ended just now
         state.status = "paused"
         engine.records.save(container.record)
     engine.tell(container, "pause")

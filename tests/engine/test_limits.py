@@ -120,6 +120,15 @@ def test_pause_stops_and_unpause_goes_on(daemon: Daemon) -> None:
     daemon.ok("rm", "-f", container)
 
 
+def test_what_is_frozen_while_it_is_killed_ends_too(daemon: Daemon) -> None:
+    """A pause may come between SIGKILL and the end: on cgroup v1 the signal then waits; who has sent it must not."""
+    container = daemon.ok("run", "-d", "--stop-signal", "KILL", "tiny", "sleep", "1000")
+    cgroups.at(f"/minidock/{container}").freeze()  # so late that the daemon does not know of it
+    daemon.ok("stop", container)
+    assert daemon.inspect(container)["State"]["ExitCode"] == 137
+    daemon.ok("rm", container)
+
+
 def test_the_container_sees_its_own_cgroup_and_cannot_change_it(daemon: Daemon) -> None:
     """Its limits are where programs look for them (a JVM, say), read-only; writable for a privileged container."""
     file = "/sys/fs/cgroup/pids.max" if IS_V2 else "/sys/fs/cgroup/pids/pids.max"
