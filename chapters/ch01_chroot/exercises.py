@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import tempfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from chapters.course import Exercise, Wrong
 from chapters.trial import Subject
-from minidock.errors import ProgramNotExecutable, ProgramNotFound
+from minidock.errors import InvalidSpec, ProgramNotExecutable, ProgramNotFound
 from minidock.images.elf import libraries, read_elf
 from minidock.kernel import mounts
 
@@ -143,15 +144,40 @@ def law_libraries(subject: Subject) -> None:
         for directory in ("/bin", "/usr/bin"):
             program = Path(directory, name)
             if program.exists() and program.read_bytes()[:4] == b"\x7fELF":
-                _needs(subject, program, libraries(program))
+                _needs(subject, program, "this is what ld.so would load")
+    with tempfile.TemporaryDirectory() as directory:
+        one, two = Path(directory, "one"), Path(directory, "two")
+        for file, needed, search in ((one / "libone.so", "libtwo.so", two), (two / "libtwo.so", "libone.so", one)):
+            file.parent.mkdir()
+            file.write_bytes(_elf(needed, str(search)))
+        program = Path(directory, "program")
+        program.write_bytes(_elf("libone.so", str(one)))
+        _needs(subject, program, "each file says itself where to look for what it needs (RUNPATH)")
 
 
-def _needs(subject: Subject, program: Path, wanted: dict[str, Path]) -> None:
+def _elf(needed: str, search: str) -> bytes:
+    """As little of an ELF file as there can be: one segment, which holds one library's name and a search path."""
+    strings = f"\0{needed}\0{search}\0".encode()
+    segments = 64 + 2 * 56
+    names = segments + 4 * 16
+    table = ((5, names), (1, 1), (29, 2 + len(needed)), (0, 0))  # DT_STRTAB, DT_NEEDED, DT_RUNPATH, DT_NULL
+    dynamic = b"".join(struct.pack("<qQ", tag, value) for tag, value in table)
+    size = names + len(strings)
+    headers = b"".join(
+        struct.pack("<IIQQQQQQ", kind, 4, start, start, start, length, length, 8)
+        for kind, start, length in ((1, 0, size), (2, segments, len(dynamic)))  # PT_LOAD, PT_DYNAMIC
+    )
+    head = struct.pack("<16sHHIQQQIHHHHHH", b"\x7fELF\x02\x01\x01", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    return head + headers + dynamic + strings
+
+
+def _needs(subject: Subject, program: Path, why: str) -> None:
     """The C library names the loader, too, by another path: to leave that out is right, for it is loaded already."""
+    wanted = libraries(program)
     loader = read_elf(program).interpreter
     again = {path: file for path, file in wanted.items() if path != loader and file.name == Path(loader).name}
     found = subject(program)
-    subject.expect({**again, **found} == wanted, "this is what ld.so would load", wanted)
+    subject.expect({**again, **found} == wanted, why, wanted)
 
 
 def _names(mount: mounts.Mount) -> list[str]:
@@ -367,6 +393,11 @@ EXERCISES = (
                 "libraries_direct_only",
                 lambda seen: seen.result.keys() < seen.expected.keys(),
                 "Libraries need libraries: read each one that you find, too.",
+            ),
+            Wrong(
+                "libraries_one_search_path",
+                lambda seen: isinstance(seen.error, InvalidSpec),
+                "A library has a search path of its own, read_elf(library).search: look there for what it needs.",
             ),
         ),
     ),
