@@ -129,9 +129,7 @@ def _is(
     subject: Subject, who: str, uid: int, gid: int, groups: tuple[int, ...], home: str, why: str,
     passwd: str = _PASSWD, group: str = _GROUP,
 ) -> None:  # fmt: skip
-    found = subject(who, passwd, group)
-    seen = (found.uid, found.gid, tuple(found.groups), found.home)
-    subject.expect(seen == (uid, gid, groups, home), why, Identity(uid, gid, groups, home))
+    subject.gives(Identity(uid, gid, groups, home), who, passwd, group, why=why)
 
 
 EXERCISES = (
