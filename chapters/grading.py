@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import resource
 import signal
 import sys
 import tempfile
@@ -26,6 +27,8 @@ from chapters.stopping import SIGNALS
 from chapters.trial import NOTHING, Broken, Observation, Subject, Unwritten
 
 SECONDS = 20
+_MEMORY = 1 << 30
+"""Bytes of address space. Without an end to it, a set of all IPv6 addresses would take the machine's memory first."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def judge(exercise: Exercise, file: Path, seconds: float = SECONDS) -> Verdict:
     except BaseException as error:
         if subject.last.result is not NOTHING and not _where(error, file):
             # It is the law that could not go on, with what it was given: a number, say, where a list should be.
-            return _with_hint(exercise, subject.last, "failed", why=_kind(exercise))
+            return _with_hint(exercise, subject.last, "failed", why=_kind(exercise, error))
         if subject.last.error is None:
             subject.last.error = error
         return _with_hint(exercise, subject.last, "crashed", where=_where(error, file))
@@ -135,11 +138,11 @@ def judge(exercise: Exercise, file: Path, seconds: float = SECONDS) -> Verdict:
     return Verdict("passed")
 
 
-def _kind(exercise: Exercise) -> str:
+def _kind(exercise: Exercise, error: BaseException) -> str:
     """What sort of answer is asked for, as the engine's own says."""
     solution = exercise.solution()
     if isinstance(solution, type):
-        return "this is no answer of the kind that is asked for"
+        return f"this is no answer of the kind that is asked for: {error}"
     return f"the answer should be of the kind {inspect.signature(solution).return_annotation}"
 
 
@@ -207,6 +210,7 @@ def _judge_apart(exercise: Exercise, file: Path, report: Path, seconds: float) -
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     set_hypothesis_home_dir(report.parent)  # else it makes a .hypothesis here
     sys.dont_write_bytecode = True  # else there is a __pycache__ beside the student's file
     report.write_text(json.dumps(asdict(judge(exercise, file, seconds))))

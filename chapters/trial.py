@@ -11,7 +11,7 @@ import inspect
 import os
 import reprlib
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, is_dataclass
 from types import BuiltinMethodType, MethodType
 from typing import Any
@@ -55,6 +55,20 @@ def _written(argument: object) -> str:
     if isinstance(argument, MethodType | BuiltinMethodType):
         return f"{_written(argument.__self__)}.{argument.__name__}"
     return _short.repr(argument)
+
+
+class Once:
+    """An iterable that can be gone through once, as a generator can, but shown with what it was made of."""
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        self._values = list(values)
+        self._rest = iter(self._values)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._rest
+
+    def __repr__(self) -> str:
+        return f"iter({_short.repr(self._values)})"
 
 
 class Unwritten(BaseException):

@@ -17,7 +17,7 @@ from chapters.command import main
 from chapters.course import ROOT, exercises
 from chapters.grading import grade, judge
 from chapters.registry import serving
-from chapters.trial import Broken, Subject
+from chapters.trial import Broken, Once, Subject
 from chapters.workbook import Workbook
 from minidock.build.lines import Statement
 from minidock.daemon.records import State
@@ -103,6 +103,31 @@ def test_an_answer_of_another_kind_is_wrong_and_no_crash(tmp_path: Path, name: s
     verdict = judge(next(exercises(name)), file)
     assert (verdict.status, verdict.got) == ("failed", "42")
     assert "of the kind" in verdict.why
+
+
+def test_a_class_that_lacks_something_is_told_what(tmp_path: Path) -> None:
+    """Not the address of an object, alone."""
+    file = tmp_path / "answer.py"
+    body = "pass\n    write = close = abort = __init__\n"
+    file.write_text(f"class Upload:\n    def __init__(self, *arguments): {body}")
+    assert "has no attribute 'size'" in judge(next(exercises("Upload")), file).why
+
+
+def test_an_answer_may_not_take_all_memory(tmp_path: Path) -> None:
+    """A set of all addresses of an IPv6 network: the student hears of it, and the machine does not."""
+    file = tmp_path / "answer.py"
+    file.write_text(
+        "def first_free(first, last, taken):\n    return min(set(range(first, last + 1)) - set(taken), default=None)\n"
+    )
+    verdict = grade(next(exercises("first_free")), file)
+    assert (verdict.status, verdict.got) == ("crashed", "raised MemoryError")
+
+
+def test_what_can_be_gone_through_once_is_shown_with_all_that_it_had() -> None:
+    """A student who has gone through it twice wants to see what was in it."""
+    subject = Subject(lambda values: [*values, *values], "twice")
+    assert subject(Once([3, 2])) == [3, 2]
+    assert subject.last.call == "twice(iter([3, 2]))"
 
 
 def test_an_object_is_shown_with_what_was_set() -> None:
