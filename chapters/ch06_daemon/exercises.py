@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,6 +26,7 @@ def law_labels_match(subject: Subject) -> None:
         (["no", "tier=web"], False),
         (["rule=a=b"], True),
         (["empty="], True),
+        (["empty"], True),
         (["tier="], False),
     ):
         subject.gives(fits, wanted, labels, why="all must hold; the first = separates name and value")
@@ -88,24 +91,38 @@ def law_parse_duration(subject: Subject) -> None:
     subject.raises(InvalidInput, "\N{ARABIC-INDIC DIGIT FIVE}s", why="a digit is one of 0 to 9")
 
 
+_EMPTY_FRAME = b"\1\0\0\0\0\0\0\0"
+
+
 def law_unframer(subject: Subject) -> None:
     """However the bytes are cut, the same frames come out."""
     frames = st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=20)), max_size=4)
+    found = _fed(subject, subject(), [_EMPTY_FRAME])
+    subject.expect(found == [(1, b"")], "eight bytes that announce none more are a frame", [(1, b"")])
 
     @given(frames, st.integers(1, 30))
     def law(wanted: list[tuple[int, bytes]], size: int) -> None:
         wire = b"".join(bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data for stream, data in wanted)
-        unframer = subject()
         pieces = [wire[begin : begin + size] for begin in range(0, len(wire), size)]
-        found = [tuple(frame) for piece in pieces for frame in unframer.feed(piece)]
-        subject.last.name, subject.last.arguments, subject.last.result = (
-            "feed, a piece at a time: ",
-            tuple(pieces),
-            found,
-        )
+        found = _fed(subject, subject(), pieces)
         subject.expect(found == wanted, "each frame once, complete, whatever the pieces", wanted)
 
     law()
+    first, second = subject(), subject()
+    _fed(subject, first, [_EMPTY_FRAME[:5]])
+    found = _fed(subject, second, [_EMPTY_FRAME])
+    subject.expect(
+        found == [(1, b"")], "another Unframer was fed half a header: what is left over is its own", [(1, b"")]
+    )
+
+
+def _fed(subject: Subject, unframer: Any, pieces: list[bytes]) -> list[tuple[int, bytes]]:
+    """The frames that come out of it; on record while they come, for it may never end."""
+    found: list[tuple[int, bytes]] = []
+    subject.last.name, subject.last.arguments, subject.last.result = "feed, a piece at a time: ", tuple(pieces), found
+    for piece in pieces:
+        found += [tuple(frame) for frame in unframer.feed(piece)]
+    return found
 
 
 EXERCISES = (
@@ -119,6 +136,11 @@ EXERCISES = (
         wrong=(
             Wrong("labels_match_any", lambda seen: len(seen.arguments[0]) != 1, "Every label must hold, not just one."),
             Wrong("labels_match_truthy", lambda seen: seen.arguments[0] == ["tier="], "tier= asks for an empty value."),
+            Wrong(
+                "labels_match_get",
+                lambda seen: seen.arguments[0] == ["empty"],
+                "The label is there, and its value is empty: get gives what is as false as None.",
+            ),
         ),
     ),
     Exercise(
@@ -129,7 +151,11 @@ EXERCISES = (
         law=law_header,
         hints=("int.to_bytes(4, 'big') writes the length.", "struct has a format for it: >BxxxL."),
         wrong=(
-            Wrong("header_little", lambda seen: len(seen.result) == 8, "The network's order is big-endian."),
+            Wrong(
+                "header_little",
+                lambda seen: len(seen.result) == 8 and seen.result[:4] == seen.expected[:4],
+                "The network's order is big-endian.",
+            ),
             Wrong("header_unpadded", lambda seen: len(seen.result) == 5, "Three zeros stand behind the stream."),
         ),
     ),
@@ -149,12 +175,14 @@ EXERCISES = (
             ),
             Wrong(
                 "after_exit_no_end",
-                lambda seen: seen.arguments[0].maximum_retry_count == 0,
+                lambda seen: seen.expected and seen.arguments[0] == RestartPolicy(name="on-failure"),
                 "A limit of 0 is none: it was not given.",
             ),
             Wrong(
                 "after_exit_one_more",
-                lambda seen: seen.arguments[0].maximum_retry_count == seen.arguments[1].restart_count,
+                lambda seen: (
+                    seen.result is True and seen.arguments[0].maximum_retry_count == seen.arguments[1].restart_count
+                ),
                 "It was started again as often as it may be: < and not <=.",
             ),
         ),
@@ -175,9 +203,14 @@ EXERCISES = (
                 "The sign is before all, and for all: -1h30m is an hour and a half, the other way.",
             ),
             Wrong(
+                "parse_duration_digits",
+                lambda seen: not seen.arguments[0].isascii(),
+                r"\d and isdigit know the digits of every script, and so does int. [0-9] says what is meant.",
+            ),
+            Wrong(
                 "parse_duration_skips",
                 lambda seen: seen.expected is InvalidInput,
-                "Not all of it was understood: a second sign, a second point, or something left over.",
+                "Not all of it was understood: a second sign, a second point, something left over, or nothing at all.",
             ),
         ),
     ),
@@ -194,7 +227,16 @@ EXERCISES = (
                 lambda seen: len(seen.arguments) > 1 and not seen.result,
                 "What is incomplete now is needed next time.",
             ),
-            Wrong("unframer_one", lambda seen: len(seen.arguments) == 1, "One piece may bring several frames."),
+            Wrong(
+                "unframer_one",
+                lambda seen: len(seen.arguments) == 1 and seen.result,
+                "One piece may bring several frames.",
+            ),
+            Wrong(
+                "unframer_empty",
+                lambda seen: seen.arguments == (_EMPTY_FRAME,) and "half" not in seen.why,
+                "A program may write nothing: that frame is complete with its eighth byte.",
+            ),
             Wrong(
                 "unframer_header",
                 lambda seen: seen.result and len(seen.result[-1][1]) < len(seen.expected[len(seen.result) - 1][1]),

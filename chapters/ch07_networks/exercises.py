@@ -8,11 +8,12 @@ from itertools import product
 
 import dns.message
 import dns.rdatatype
+import dns.rrset
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chapters.course import Exercise, Wrong
-from chapters.trial import Subject
+from chapters.trial import Once, Subject
 from minidock.errors import InvalidInput, NotFound
 from minidock.networks.addresses import Address, Subnet
 from minidock.networks.filter import Element
@@ -27,7 +28,7 @@ def law_mac_of(subject: Subject) -> None:
     @example(IPv4Address("172.17.0.2"))
     def law(address: IPv4Address) -> None:
         wanted = "02:42:" + address.packed.hex(":")
-        subject.gives(wanted, address, why="02:42, then each byte of the address as two hex digits")
+        subject.gives(wanted, address, why="02:42, then each byte of the address as two hex digits, in lower case")
 
     law()
     for address in (None, IPv6Address("fd00::2")):
@@ -85,8 +86,10 @@ def law_first_free(subject: Subject) -> None:
         subject.gives(free[0] if free else None, 2, 8, taken, why="the lowest from first to last that nobody has")
 
     law()
+    subject.gives(None, 2, 8, range(8, 1, -1), why="all of them are taken")
     subject.gives(8, 2, 8, range(2, 8), why="first and last are addresses like any other")
     subject.gives((1 << 64) + 2, (1 << 64) + 1, 1 << 65, [(1 << 64) + 1], why="an IPv6 network is large")
+    subject.gives(4, 2, 8, Once([3, 2]), why="an iterable may be a generator, which can be gone through only once")
 
 
 _POOLS: list[tuple[Subnet, int]] = [
@@ -114,6 +117,9 @@ def law_choose(subject: Subject) -> None:
     law()
     everything = [ip_network("10.0.0.0/8"), ip_network("192.168.0.0/16")]
     subject.raises(NotFound, _POOLS, everything, 4, why="all of them are in use")
+    used = Once([ip_network("10.0.1.0/24"), ip_network("10.0.0.0/24")])
+    why = "an iterable may be a generator, which can be gone through only once"
+    subject.gives(ip_network("10.0.2.0/24"), _POOLS, used, 4, why=why)
 
 
 def _meet(one: Subnet, other: Subnet) -> bool:
@@ -166,7 +172,20 @@ def law_parse_publish(subject: Subject) -> None:
         subject.gives(wanted, f"{text}{_span(inside)}{protocol[0]}", why="ADDRESS:HOST:CONTAINER/PROTOCOL")
 
     law()
-    for text in ("", "80:", "x", "-1:80", "81-80", "70000", "1-3:80-81", "80/icmp", "1.2.3:80:80", "2:1-2"):
+    for text in (
+        "",
+        "80:",
+        "x",
+        "-1:80",
+        "81-80",
+        "70000",
+        "1-3:80-81",
+        "80/icmp",
+        "1.2.3:80:80",
+        "2:1-2",
+        " 80",
+        "8_0",
+    ):
         subject.raises(InvalidInput, text, why="not a port that can be meant")
 
 
@@ -222,14 +241,23 @@ def law_address_records(subject: Subject) -> None:
         if known is not None:
             versions = {"A": [4], "AAAA": [6], "ANY": [4, 6]}.get(kind, [])
             groups = {version: sorted(str(one) for one in known if one.version == version) for version in versions}
-            wanted = [("A" if version == 4 else "AAAA", TTL, group) for version, group in groups.items() if group]
+            kinds = {4: "A", 6: "AAAA"}
+            wanted = [
+                (f"{name.lower().rstrip('.')}.", kinds[one], TTL, group) for one, group in groups.items() if group
+            ]
         question = dns.message.make_query(name, kind).question[0]
         found = subject(question, _NAMES.get)
         told = None
         if found is not None:
-            told = [(dns.rdatatype.to_text(each.rdtype), each.ttl, sorted(map(str, each))) for each in found]
+            told = [_told(each) for each in found]
         subject.last.arguments, subject.last.result = (f"{name} {kind}", _NAMES), told
         subject.expect(told == wanted, "records of the kind asked for; [] is an answer, None means: not mine", wanted)
+
+
+def _told(record: dns.rrset.RRset) -> tuple[str, str, int, list[str]]:
+    """Name, kind, TTL and addresses, to be compared and shown. (DNS gives no meaning to the case of a name.)"""
+    name, kind = record.name.to_text().lower(), dns.rdatatype.to_text(record.rdtype)
+    return name, kind, record.ttl, sorted(map(str, record))
 
 
 EXERCISES = (
@@ -238,14 +266,14 @@ EXERCISES = (
         uses=("minidock.networks.addresses:Address",),
         title="A card that nobody made",
         task="""A virtual network card needs a MAC address that no neighbour has. Make it of the IPv4 address: 02:42,
-        then the four bytes, each as two hex digits. Without an IPv4 address (None, or one of IPv6) take four random
-        bytes.""",
+        then the four bytes, each as two hex digits in lower case. Without an IPv4 address (None, or one of IPv6) take
+        four random bytes.""",
         law=law_mac_of,
         hints=("address.packed has the bytes.", "secrets.token_bytes(4), and f'{byte:02x}' for each."),
         wrong=(
             Wrong(
                 "mac_of_unpadded",
-                lambda seen: isinstance(seen.arguments[0], IPv4Address),
+                lambda seen: 11 < len(seen.result) < len(seen.expected) and seen.result.count(":") == 5,
                 "A byte is two digits, also when it is small: 0a and not a.",
             ),
             Wrong(
@@ -281,11 +309,11 @@ EXERCISES = (
             ),
             Wrong(
                 "way_out_as_text",
-                lambda seen: any(len(end.interface) > 4 for end in seen.arguments[0]),
+                lambda seen: seen.result and any(len(end.interface) > 4 for end in seen.arguments[0]),
                 "As text eth10 comes before eth2.",
             ),
             Wrong(
-                "way_out_first", lambda seen: len(seen.arguments[0]) > 1, "The priority decides, then the interface."
+                "way_out_first", lambda seen: seen.result and seen.expected, "The priority decides, then the interface."
             ),
         ),
     ),
@@ -293,8 +321,9 @@ EXERCISES = (
         engine="minidock.networks.addresses:first_free",
         title="Who is next?",
         task="""Addresses are numbers. Return the lowest number from first to last (both included) that is not in
-        taken, or None when all are taken. taken has any order, and may hold what is outside, or the same twice. The
-        range may be that of IPv6: you cannot write it all down.""",
+        taken, or None when all are taken. taken has any order, and may hold what is outside, or the same twice; it may
+        be a generator, which can be gone through only once. The range may be that of IPv6: you cannot write it all
+        down.""",
         law=law_first_free,
         hints=(
             "Sort taken, and look for the first gap.",
@@ -303,7 +332,7 @@ EXERCISES = (
         wrong=(
             Wrong(
                 "first_free_counts",
-                lambda seen: seen.result == seen.arguments[0] + len(seen.arguments[2]),
+                lambda seen: seen.expected and seen.result == seen.arguments[0] + len(seen.arguments[2]),
                 "How many are taken does not say which: somebody in the middle may have given an address back.",
             ),
             Wrong(
@@ -316,6 +345,11 @@ EXERCISES = (
                 lambda seen: seen.expected == seen.arguments[1],
                 "last is an address like any other: range does not include its end.",
             ),
+            Wrong(
+                "first_free_asks_again",
+                lambda seen: isinstance(seen.arguments[2], Once),
+                "`number in taken` goes through it, and a generator is at its end afterwards: make a set of it first.",
+            ),
         ),
     ),
     Exercise(
@@ -327,7 +361,8 @@ EXERCISES = (
         title="A subnet that nobody uses",
         task="""pools has pairs: a large network, and the length of the subnets that are cut out of it, in order.
         Return the first subnet of this IP version that has no address in common with any network in use: those of
-        other networks, and whatever the host has an address or a route in. Raise NotFound when there is none.""",
+        other networks, and whatever the host has an address or a route in. in_use may be a generator. Raise NotFound
+        when there is none.""",
         law=law_choose,
         hints=(
             "base.subnets(new_prefix=size) cuts it.",
@@ -369,11 +404,11 @@ EXERCISES = (
         title="Whom to ask for names",
         task="""Write a container's resolv.conf: lines nameserver, search, options, in this order, empty ones left
         out, each with its newline. servers, search and options are what the user asked for; for
-        what is missing take the host's file (its text is host): all nameserver lines, the last line
-        of search or domain, all options. In an isolated container keep only IPv4 servers that are
-        not loopback; if none is left use FALLBACK_SERVERS. A search list of . is none. Raise
-        InvalidInput for an address, name or option that is none: a newline in it would be a line of
-        its own.""",
+        what is missing take the host's file (its text is host, which is always given here): all nameserver
+        lines, the last line of search or domain, all options. In an isolated container keep only
+        IPv4 servers that are not loopback; if none is left use FALLBACK_SERVERS. A search list of .
+        is none. Raise InvalidInput for an address, name or option that is none: a newline in it
+        would be a line of its own.""",
         law=law_resolv_conf,
         hints=(
             "line.split() of each line; a comment's first word is #, and no keyword.",
@@ -434,7 +469,7 @@ EXERCISES = (
             Wrong(
                 "parse_publish_trusts",
                 lambda seen: seen.expected is InvalidInput,
-                "Lengths, order, protocol, address, 65535: what cannot be meant must be refused here.",
+                "Lengths, order, protocol, address, 65535: what cannot be meant is refused here. (int takes 8_0, too.)",
             ),
         ),
     ),
@@ -483,8 +518,9 @@ EXERCISES = (
         title="A DNS answer",
         task="""question is one of dnspython's: question.name, question.rdtype. lookup returns the addresses of a name
         in lower case, without a final dot, or None for a name that is nobody's. Return the records for A (IPv4), AAAA
-        (IPv6) or ANY (both), one RRset for each kind that there is, with TTL seconds; an empty list when the name is
-        known and has no such record; None when it is not known, for then somebody else is asked.""",
+        (IPv6) or ANY (both), one RRset for each kind that there is, under the question's name, with TTL seconds; an
+        empty list when the name is known and has no such record; None when it is not known, for then somebody else is
+        asked.""",
         law=law_address_records,
         hints=(
             "question.name.to_text(omit_final_dot=True) is the name, in the case in which it was asked.",
@@ -503,8 +539,16 @@ EXERCISES = (
             ),
             Wrong(
                 "address_records_all_kinds",
-                lambda seen: seen.arguments[0].split()[1] in ("A", "AAAA", "MX"),
+                lambda seen: (
+                    {kind for _, kind, _, _ in seen.result} > {kind for _, kind, _, _ in seen.expected}
+                    and all(group for *_, group in seen.result)
+                ),
                 "Who asks for A wants IPv4 addresses, and no others.",
+            ),
+            Wrong(
+                "address_records_one_each",
+                lambda seen: len({kind for _, kind, _, _ in seen.result}) < len(seen.result),
+                "An RRset is a set: all addresses of one kind are in one, not each in its own.",
             ),
         ),
     ),

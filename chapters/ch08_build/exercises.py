@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import string
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,11 +36,12 @@ def law_command_line(subject: Subject) -> None:
 
     @given(st.lists(words, min_size=1, max_size=4), st.sampled_from([[], ["/bin/bash", "-o", "pipefail", "-c"]]))
     def law(line: list[str], shell: list[str]) -> None:
-        config = ContainerDefaults(shell=shell)
+        config = ContainerDefaults(shell=list(shell))
         subject.gives(line, Command(tuple(line)), config, why="exec form: these very words, and no shell")
         text = " ".join(line)
         wanted = [*(shell or ["/bin/sh", "-c"]), text]
         subject.gives(wanted, Command((text,), shell=True), config, why="shell form: the shell's words, then the text")
+        subject.expect(config == ContainerDefaults(shell=shell), "the configuration is not yours: make a new list")
 
     law()
 
@@ -47,12 +52,21 @@ def law_command_line(subject: Subject) -> None:
 def law_with_variables(subject: Subject) -> None:
     """The new value at the old place."""
 
-    @given(*[st.dictionaries(st.sampled_from("ABC"), st.sampled_from(["", "x", "k=v", "a=b=c"]), max_size=3)] * 2)
+    @given(
+        *[
+            st.dictionaries(
+                st.sampled_from(["A", "AB", "B", "C"]), st.sampled_from(["", "x", "k=v", "a=b=c"]), max_size=3
+            )
+        ]
+        * 2
+    )
     def law(before: dict[str, str], added: dict[str, str]) -> None:
         entries = [[f"{name}={value}" for name, value in values.items()] for values in (before, added)]
         names = [*before, *(name for name in added if name not in before)]
         wanted = [f"{name}={added.get(name, before.get(name))}" for name in names]
+        copies = [list(each) for each in entries]
         subject.gives(wanted, *entries, why="a variable is there once, at its old place, with its new value")
+        subject.expect(entries == copies, "the old list belongs to the image below: it must stay as it was", wanted)
 
     law()
 
@@ -75,6 +89,9 @@ def law_statements(subject: Subject) -> None:
     check(["RUN a \\", "# why", "", "  b"], [(1, "RUN a   b")], "comments and empty lines in the middle do not end it")
     check(["RUN a # b"], [(1, "RUN a # b")], "a comment is a whole line: this # is the shell's")
     check(["RUN a \\  ", "b"], [(1, "RUN a b")], "blanks behind the escape do not count")
+    check(["  RUN a  "], [(1, "RUN a  ")], "blanks go from a statement's beginning, and only from there")
+    check(["RUN a", "  # c"], [(1, "RUN a")], "blanks may stand before a comment")
+    check(["RUN a \\"], [(1, "RUN a ")], "the file ends, and so does the statement: it is not lost")
     check(["RUN a `", "b\\", "RUN c"], [(1, "RUN a b\\"), (3, "RUN c")], "escape says which character joins", "`")
 
     pieces = st.lists(st.sampled_from([" a", "b", "  && c", " d#e"]), max_size=3)
@@ -117,12 +134,27 @@ def law_step_key(subject: Subject) -> None:
     add("the border is elsewhere", "p", "RUN makex")
     add("the border is elsewhere", "p", "RUN make", "", "x")
     add("the border is elsewhere", "p", "RUN", "make", "x")
+    # To write each length before its word is not enough: where does the length end?
+    add("the border is elsewhere", "1", "bbbbbbbbb", "")
+    add("the border is elsewhere", "9bbbbbbbbb0")
 
     @given(st.lists(st.sampled_from(["a", "b", "ab", " ", ",", "\n", "\0", '"', "', '", ""]), min_size=1, max_size=5))
     def law(words: list[str]) -> None:
         add("the border is elsewhere", *words)
 
     law()
+    key = subject("q", "RUN make", "x")
+    subject.expect(_elsewhere(subject, "q", "RUN make", "x") == key, "in another process the key is another")
+
+
+def _elsewhere(subject: Subject, *words: str) -> str:
+    """What another process gets from the same file, with other hashes (PYTHONHASHSEED)."""
+    file = inspect.getfile(subject.implementation)
+    script = "import runpy, sys; print(runpy.run_path(sys.argv[1])[sys.argv[2]](*sys.argv[3:]))"
+    environment = os.environ | {"PYTHONHASHSEED": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script, file, subject.name, *words]
+    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return "".join(done.stdout.split()[-1:])
 
 
 # --- 8.5 content_digest
@@ -140,17 +172,24 @@ def law_content_digest(subject: Subject) -> None:
         )
     with _tree(dict(reversed(plain.items())), time=1) as item:
         subject.expect(subject(item) == first, "the same files, changed at another time: the same digest")
+    with _tree(plain) as item, _turned_round():
+        subject.expect(subject(item) == first, "the kernel lists the same files in another order: the same digest")
     for why, files in (
         ("a byte is another", {"a": b"onf", "d/b": b"two"}),
         ("a name is another", {"c": b"one", "d/b": b"two"}),
         ("a byte has moved from one file to the next", {"a": b"onet", "d/b": b"wo"}),
         ("a file is missing", {"a": b"one"}),
         ("a file is in another directory", {"a": b"one", "e/b": b"two"}),
+        ("an empty directory is there, too", {"a": b"one", "d/b": b"two", "e/": b""}),
     ):
         with _tree(files) as item:
             subject.expect(subject(item) != first, f"{why}: another digest")
-    with _tree(plain, mode=0o755) as item:
-        subject.expect(subject(item) != first, "the mode is another: another digest (a script that can be run)")
+    for mode in (0o755, 0o600):
+        with _tree(plain, mode=mode) as item:
+            subject.expect(subject(item) != first, f"the mode is another, {mode:o} for 644: another digest")
+    with _tree(plain) as item:
+        (item.path / "d").chmod(0o700)
+        subject.expect(subject(item) != first, "a directory's mode is another: another digest")
     with _tree(plain) as item:
         one = subject(Item("a", item.path / "a"))
         (item.path / "a").write_bytes(b"two")
@@ -163,12 +202,49 @@ def _tree(files: dict[str, bytes], time: int = 1_000_000_000, mode: int = 0o644)
         root = Path(directory)
         for name, content in files.items():
             file = root / name
+            if name.endswith("/"):
+                file.mkdir()
+                continue
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(content)
             file.chmod(mode)
         for path in sorted(root.rglob("*"), reverse=True):
             os.utime(path, (time, time))
         yield Item("", root, is_directory=True)
+
+
+class _TurnedRound:
+    """``os.scandir``, from the last entry to the first."""
+
+    def __init__(self, scandir: Callable[[Any], Any], path: Any = ".") -> None:
+        with scandir(path) as found:
+            self._entries = iter(list(found)[::-1])
+
+    def __enter__(self) -> _TurnedRound:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def __iter__(self) -> _TurnedRound:
+        return self
+
+    def __next__(self) -> os.DirEntry[str]:
+        return next(self._entries)
+
+    def close(self) -> None:
+        """All is read already."""
+
+
+@contextmanager
+def _turned_round() -> Iterator[None]:
+    """Directories are listed the other way round: in which order a file system does it, nobody can know."""
+    scandir, listdir = os.scandir, os.listdir
+    with (
+        mock.patch("os.scandir", lambda path=".": _TurnedRound(scandir, path)),
+        mock.patch("os.listdir", lambda path=".": listdir(path)[::-1]),
+    ):
+        yield
 
 
 # --- 8.6 needed_stages
@@ -341,13 +417,18 @@ EXERCISES = (
         wrong=(
             Wrong(
                 "command_line_split",
-                lambda seen: len(seen.result) > len(seen.expected),
+                lambda seen: seen.arguments[0].shell and " ".join(seen.result) == " ".join(seen.expected),
                 "Do not split the text: reading it is the shell's job. It is one word, the one after -c.",
             ),
             Wrong(
                 "command_line_default_shell",
-                lambda seen: seen.result[0] == "/bin/sh" != seen.expected[0],
+                lambda seen: seen.arguments[0].shell and seen.result[0] == "/bin/sh" != seen.expected[0],
                 "This image has a shell of its own, config.shell: an instruction SHELL was there.",
+            ),
+            Wrong(
+                "command_line_always",
+                lambda seen: not seen.arguments[0].shell and len(seen.result) > len(seen.expected),
+                "This is the exec form (shell is False): nobody reads the words, and there is no shell.",
             ),
         ),
     ),
@@ -369,8 +450,15 @@ EXERCISES = (
             ),
             Wrong(
                 "with_variables_moved",
-                lambda seen: sorted(seen.result) == sorted(seen.expected),
+                lambda seen: seen.result != seen.expected and sorted(seen.result) == sorted(seen.expected),
                 "The right variables in another order: a replaced one keeps its place.",
+            ),
+            Wrong(
+                "with_variables_prefix",
+                lambda seen: (
+                    seen.error is None and any(each.startswith("AB=") for words in seen.arguments for each in words)
+                ),
+                "AB begins with A, and is another variable: compare all that stands before the =.",
             ),
             Wrong(
                 "with_variables_all_equals",
@@ -382,11 +470,11 @@ EXERCISES = (
     Exercise(
         engine="minidock.build.lines:statements",
         title="Lines and statements",
-        task="""Read a Dockerfile's lines into Statement(line, text, heredocs): the number of its first line, its
-        text on one line, and [] (the law knows no heredocs; look later how the engine reads them). A line that ends
-        with the escape character goes on in the next one; blanks may follow it. Empty lines, and lines whose first
-        character is #, count for nothing, also in the middle of a statement. Blanks at the beginning of a statement
-        go, others stay.""",
+        task="""Read a Dockerfile's lines into Statement(line, text, heredocs): the number of its first line, its text
+        on one line, and [] (the law knows no heredocs; look later how the engine reads them). A line that ends with the
+        escape character goes on in the next one; blanks may follow it. Lines with nothing but blanks, and lines that
+        begin with # (blanks may stand before it), count for nothing, also in the middle of a statement. Blanks at the
+        beginning of a statement go, others stay. The end of the file ends a statement.""",
         law=law_statements,
         hints=(
             "One iterator for both loops: rest = iter(enumerate(lines, 1)); the inner loop takes lines from it too.",
@@ -445,7 +533,7 @@ EXERCISES = (
             ),
             Wrong(
                 "step_key_hash",
-                lambda seen: _said("64 hex digits", seen),
+                lambda seen: _said("another process", seen) or _said("64 hex digits", seen),
                 "hash() is another in each process (PYTHONHASHSEED): tomorrow nothing would be found. Use hashlib.",
             ),
         ),
@@ -454,8 +542,9 @@ EXERCISES = (
         engine="minidock.build.sources:content_digest",
         title="A changed byte misses, a touched file hits",
         task="""COPY is done again when what it copies has changed. Given an Item (path; is_directory), return 64 hex
-        digits that change with any name, mode or byte below it, and with nothing else: git sets times anew.
-        exclude may be ignored. (The engine's own also counts owners and attributes.)""",
+        digits that change with any name, mode or byte below it, be it a file's or a directory's, and with nothing else:
+        git sets times anew, and a directory has no order. exclude may be ignored. (The engine's own also counts owners
+        and attributes.)""",
         law=law_content_digest,
         hints=(
             "sorted(path.rglob('*')): a directory has no order of its own.",
@@ -480,8 +569,8 @@ EXERCISES = (
             ),
             Wrong(
                 "content_digest_mode",
-                lambda seen: _said("the mode", seen),
-                "chmod +x is a change: the program could not be run before.",
+                lambda seen: _said("mode is another", seen),
+                "chmod is a change, of a file or a directory: after chmod +x a program can be run.",
             ),
         ),
     ),
@@ -555,7 +644,7 @@ EXERCISES = (
             ),
             Wrong(
                 "ignore_prunes",
-                lambda seen: seen.name.endswith("_all_below"),
+                lambda seen: seen.name.endswith("_all_below") and seen.result,
                 "The directory is excluded, but an exception may take back something in it: !a/b.",
             ),
         ),

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chapters.course import Exercise, Wrong
-from chapters.trial import NOTHING, Observation, Subject
+from chapters.trial import NOTHING, Observation, Once, Subject
 from minidock.oci.image import DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, Descriptor
 from minidock.registry.server.access import Right
 from minidock.registry.server.collecting import Entry
@@ -33,7 +33,18 @@ def law_received(subject: Subject) -> None:
 
     law()
     subject.gives(0, "0-0", why="one byte or none: none is safe, the byte is sent once more")
-    for text in ("", "0-", "-5", "5-9", "bytes 0-9", "0-9/20", "0-x", "0-\N{SUPERSCRIPT TWO}"):
+    for text in (
+        "",
+        "0-",
+        "-5",
+        "5-9",
+        "bytes 0-9",
+        "0-9/20",
+        "0-x",
+        "0-\N{SUPERSCRIPT TWO}",
+        "0-\N{ARABIC-INDIC DIGIT FIVE}",
+        "0-+9",
+    ):
         subject.gives(0, text, why="this does not say that the first N bytes are there")
 
 
@@ -127,16 +138,16 @@ def law_chunk_length(subject: Subject) -> None:
         if start == there:
             subject.gives(length, text, there, why="it begins where the upload ends")
         else:
-            _refuses(subject, "RANGE_INVALID", text, there, "a hole, or bytes that came before: 416")
+            _refuses(subject, "RANGE_INVALID", "a hole, or bytes that came before: 416", text, there)
 
     law()
     for text in ("", "x", "5-", "-5", "9-5", "5-9,20-30", "items 5-9"):
-        _refuses(subject, "BLOB_UPLOAD_INVALID", text, 5, "this is no START-END")
+        _refuses(subject, "BLOB_UPLOAD_INVALID", "this is no START-END", text, 5)
 
 
-def _refuses(subject: Subject, code: str, text: str, there: int, why: str) -> None:
+def _refuses(subject: Subject, code: str, why: str, *arguments: Any) -> None:
     try:
-        subject(text, there)
+        subject(*arguments)
     except Refusal as refusal:
         subject.expect(refusal.code == code, f"{why}; the code is {code}", Refusal)
         return
@@ -171,6 +182,11 @@ def law_understand(subject: Subject) -> None:
         subject.gives(wanted, data, kind, why="it needs its config and its layers; what it is, the config's type says")
 
     image()
+    bare = json.loads(_manifest())
+    del bare["mediaType"]
+    wanted = Document(OCI_MANIFEST, (config,), (), None, OCI_CONFIG, {})
+    why = "a manifest need not say its own type: then it is what it was sent as"
+    subject.gives(wanted, json.dumps(bare).encode(), OCI_MANIFEST, why=why)
     foreign = _manifest(_descriptor(OCI_LAYER, "far", urls=["https://elsewhere.example/far"]))
     why = "a layer with URLs is fetched from there: it need not be here"
     subject.gives(Document(OCI_MANIFEST, (config,), (), None, OCI_CONFIG, {}), foreign, OCI_MANIFEST, why=why)
@@ -190,7 +206,7 @@ def law_understand(subject: Subject) -> None:
         (_manifest(), "text/plain"),
         (_manifest(), ""),
     ):
-        subject.raises(Refusal, data, content_type, why="not a manifest, or not what it was sent as")
+        _refuses(subject, "MANIFEST_INVALID", "not a manifest, or not what it was sent as", data, content_type)
 
 
 @st.composite
@@ -237,6 +253,8 @@ def law_mark(subject: Subject) -> None:
         subject.gives(_kept(entries), entries, why="what a root leads to, however far; and nothing else")
 
     law()
+    why = "an iterable may be a generator, which can be gone through only once"
+    subject.gives({"index", "image", "signature"}, Once([signature, image, index]), why=why)
 
 
 class _Taken:
@@ -305,7 +323,7 @@ EXERCISES = (
         law=law_received,
         hints=(
             "re.fullmatch, with bytes= optional; the first number must be 0.",
-            r"\d matches more digits than int can be trusted with: [0-9] says what is meant.",
+            r"\d matches the digits of every script, and int reads +9 and 1_0, too: [0-9]+ says what is meant.",
         ),
         wrong=(
             Wrong(
@@ -380,7 +398,7 @@ EXERCISES = (
             ),
             Wrong(
                 "rights_from",
-                lambda seen: "mount" not in seen.arguments[2],
+                lambda seen: seen.arguments[2].keys() == {"from"},
                 "Without mount nothing is taken from anywhere: do not ask for more than is needed.",
             ),
         ),
@@ -454,7 +472,7 @@ EXERCISES = (
             ),
             Wrong(
                 "chunk_length_code",
-                lambda seen: getattr(seen.error, "code", "") == "BLOB_UPLOAD_INVALID",
+                lambda seen: seen.expected is Refusal and getattr(seen.error, "code", "") == "BLOB_UPLOAD_INVALID",
                 "The range is well formed, but in the wrong place: on RANGE_INVALID (416) a client asks and goes on.",
             ),
         ),
@@ -473,10 +491,10 @@ EXERCISES = (
         ),
         title="What does a tag need?",
         task="""Before a registry takes a manifest it looks at what that refers to. parse_manifest(data, content_type)
-        of minidock.oci.image gives a Manifest or an Index. Return a Document. blobs: a manifest's config, then its
-        layers, but no layer that has urls. manifests: an index's. The artifact type of a manifest without one is its
-        config's media type. Raise Refusal for a content_type that is not in MANIFEST_TYPES or INDEX_TYPES, and where
-        parse_manifest raises InvalidSpec, both with the code MANIFEST_INVALID.""",
+        of minidock.oci.image gives a Manifest or an Index. Return a Document. media_type: what it was sent as. blobs: a
+        manifest's config, then its layers, but no layer that has urls. manifests: an index's. The artifact type of a
+        manifest without one is its config's media type. Raise Refusal for a content_type that is not in MANIFEST_TYPES
+        or INDEX_TYPES, and where parse_manifest raises InvalidSpec, both with the code MANIFEST_INVALID.""",
         law=law_understand,
         hints=(
             "isinstance(parsed, Index) tells the two apart; subject and annotations are both's.",
@@ -498,14 +516,20 @@ EXERCISES = (
                 lambda seen: seen.result.subject in seen.result.manifests,
                 "A signature may come before the image that it is about: the subject is no part.",
             ),
+            Wrong(
+                "understand_silent",
+                lambda seen: seen.expected.media_type and not _result(seen, "media_type"),
+                "mediaType is optional in an OCI manifest. The client has said the type in its Content-Type.",
+            ),
         ),
     ),
     Exercise(
         engine="minidock.registry.server.collecting:mark",
         title="Mark and sweep",
         task="""Garbage collection: which manifests of a repository stay? Every root (an Entry with is_root: it has a
-        tag, or is young); the parts of one that stays; and every entry whose subject stays, as a signature does.
-        Return their digests. parts also name blobs, and a subject need not exist: return only digests of entries.""",
+        tag, or is young); the parts of one that stays; and every entry whose subject stays, as a signature does. Return
+        their digests. entries may be a generator. parts also name blobs, and a subject need not exist: return only
+        digests of entries.""",
         law=law_mark,
         hints=(
             "Keep a list of what waits and a set of what is marked; take one, mark it, add what it leads to.",

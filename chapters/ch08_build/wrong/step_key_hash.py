@@ -1,2 +1,4 @@
+import hashlib
+
 def step_key(parent, *parts):
-    return f"{hash((parent, *parts)):x}"
+    return hashlib.sha256(str(hash((parent, *parts))).encode()).hexdigest()
