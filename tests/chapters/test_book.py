@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from chapters.course import ROOT
+from tests import first_session
 from tests.chapters.console import Step, fits, sessions
 
 PAGES = [*sorted(ROOT.glob("ch*/chapter.md")), ROOT.parent / "docs" / "instructors-guide.md"]
@@ -22,6 +23,14 @@ def test_every_console_block(page: Path, tmp_path: Path) -> None:
     """Each block in a shell of its own, its commands in order."""
     for number, session in enumerate(sessions(page)):
         replay(session, tmp_path / str(number))
+
+
+def test_no_console_block_is_forgotten() -> None:
+    """Whoever writes one on another page has it replayed too; README's are those of its first session."""
+    project = ROOT.parent
+    pages = {page.resolve() for page in [*project.glob("*.md"), *project.glob("docs/**/*.md"), *ROOT.glob("*/*.md")]}
+    assert {page for page in pages if "```console" in page.read_text()} == {*PAGES, first_session.README}
+    assert sum(map(len, sessions(first_session.README))) == len(first_session.session())
 
 
 def replay(session: list[Step], directory: Path) -> None:
