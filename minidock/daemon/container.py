@@ -31,6 +31,8 @@ class Container:
     """One container.
 
     ``lock`` is held while the container changes from one state to another, never while somebody waits for a program.
+    ``entering`` is held while a program enters the container, for which the shim waits, and while it is frozen: a
+    program that froze on its way in would keep the shim from everything else. Who needs both takes ``lock`` first.
     ``next_exit`` is done at the end of the present (or next) run, ``removed`` when nothing is left of the container;
     both hold the exit code.
     """
@@ -42,6 +44,7 @@ class Container:
         self.bundle = bundle
         self.state_dir = state_dir
         self.lock = asyncio.Lock()
+        self.entering = asyncio.Lock()
         self.shim: Shim | None = None
         self.monitor: asyncio.Task[None] | None = None
         self.cleaning: asyncio.Task[None] | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from minidock.containers.control import Streams
+from minidock.containers.control import Shim, Streams
 from minidock.daemon import names, spec
 from minidock.daemon.container import Container, Stream
 from minidock.daemon.engine import Engine
@@ -62,9 +62,7 @@ def create(engine: Engine, container: Container, request: ExecCreate) -> Exec:
     """Remember what is to be run. Raises Conflict (not running), InvalidInput."""
     if not request.cmd or not request.cmd[0]:
         raise InvalidInput("No exec command specified")
-    if container.record.state.status == "paused":
-        raise Conflict(f"Container {container.name} is paused, unpause the container before exec")
-    container.living_shim()
+    shim_for(container)
     ended = [item for item in container.execs.values() if item.exit_code is not None]
     for item in ended[: max(0, len(ended) - MOST_ENDED)]:
         del container.execs[item.id]
@@ -72,6 +70,13 @@ def create(engine: Engine, container: Container, request: ExecCreate) -> Exec:
     container.execs[new.id] = new
     engine.tell(container, f"exec_create: {_told(request)}", execID=new.id)
     return new
+
+
+def shim_for(container: Container) -> Shim:
+    """The shim of a container that a program can enter now. Raises Conflict."""
+    if container.record.state.status == "paused":
+        raise Conflict(f"Container {container.name} is paused, unpause the container before exec")
+    return container.living_shim()
 
 
 def _told(request: ExecCreate) -> str:
@@ -89,19 +94,20 @@ def find(engine: Engine, exec_id: str) -> Exec:
 
 async def start(engine: Engine, item: Exec, console: list[int], detach: bool) -> Stream:
     """Run it. Its streams, from the first byte on. Raises Conflict, ProgramNotFound, ProgramNotExecutable, …"""
-    if item.started:
-        raise Conflict(f"Error: Exec command {item.id} is already running")
     request, container = item.request, item.container
-    shim = container.living_shim()
-    item.started = True
     wanted = Streams(request.attach_stdin and not detach, request.attach_stdout, request.attach_stderr)
-    engine.tell(container, f"exec_start: {_told(request)}", execID=item.id)
-    try:
-        execution = await shim.execute(item.id, _process(container, request, console), wanted)
-    except MinidockError as error:
-        item.exit_code = error.exit_code if error.exit_code in (126, 127) else 126
-        item.ended.set()
-        raise
+    async with container.entering:
+        if item.started:
+            raise Conflict(f"Error: Exec command {item.id} is already running")
+        shim = shim_for(container)
+        item.started = True
+        engine.tell(container, f"exec_start: {_told(request)}", execID=item.id)
+        try:
+            execution = await shim.execute(item.id, _process(container, request, console), wanted)
+        except MinidockError as error:
+            item.exit_code = error.exit_code if error.exit_code in (126, 127) else 126
+            item.ended.set()
+            raise
     item.running, item.pid = True, execution.pid
     # The loop holds tasks only weakly: without this name the task could be collected while it waits.
     item.watcher = asyncio.create_task(_watch(engine, item))

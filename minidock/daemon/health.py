@@ -85,7 +85,8 @@ async def watch(engine: Engine, container: Container) -> None:
         await asyncio.sleep(_pause(container.record) / units.SECOND)
         if state.status == "running":
             result = await _probe(engine, container)
-            note(engine, container, result)
+            if state.status == "running":  # what was paused meanwhile is neither well nor ill; Docker forgets it too
+                note(engine, container, result)
 
 
 def _pause(record: Record) -> int:

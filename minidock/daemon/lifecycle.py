@@ -381,15 +381,21 @@ async def pause(engine: Engine, container: Container, for_commit: bool = False) 
         state.paused_for_commit = for_commit
         if for_commit:
             engine.records.save(container.record)  # before it stands still, or the next daemon would not know
-        try:
-            await asyncio.to_thread(cgroups.at(spec.cgroups_path(container.record)).freeze)
-        except SystemCallFailed as failure:
-            if failure.errno != errno.ENOENT:
-                raise
-            raise Conflict(f"container {container.id} is not running") from failure  # it has ended just now
-        state.status = "paused"
+        async with container.entering:
+            await _freeze(container)
+            state.status = "paused"
         engine.records.save(container.record)
     engine.tell(container, "pause")
+
+
+async def _freeze(container: Container) -> None:
+    """Let no process go on. Raises Conflict when there is none any more."""
+    try:
+        await asyncio.to_thread(cgroups.at(spec.cgroups_path(container.record)).freeze)
+    except SystemCallFailed as failure:
+        if failure.errno != errno.ENOENT:
+            raise
+        raise Conflict(f"container {container.id} is not running") from failure  # it has ended just now
 
 
 async def unpause(engine: Engine, container: Container) -> None:

@@ -176,3 +176,19 @@ def test_rm_while_run_rm_ends(daemon: Daemon) -> None:
         assert daemon.request("DELETE", f"/containers/r{number}?force=1")[0] == 204
         assert running.wait(30) == 137
         assert daemon.request("GET", f"/containers/r{number}/json")[0] == 404
+
+
+def test_a_pause_while_programs_enter(daemon: Daemon) -> None:
+    """None freezes on its way in, where the shim would wait for it for ever: each is in, or is told of the pause."""
+    with ThreadPoolExecutor(8) as many:
+        for number in range(5):
+            name = f"full{number}"
+            started(daemon, name, "sleep", "1000")
+            made = [daemon.json("POST", f"/containers/{name}/exec", {"Cmd": ["true"]})["Id"] for _ in range(16)]
+            paths = [f"/exec/{one}/start" for one in made]
+            answers = many.map(lambda path: daemon.request("POST", path, b'{"Detach": true}'), paths)
+            statuses = [next(answers)[0]]
+            assert daemon.request("POST", f"/containers/{name}/pause")[0] == 204
+            statuses += [status for status, _ in answers]
+            assert daemon.request("DELETE", f"/containers/{name}?force=1")[0] == 204
+            assert statuses[0] == 200 and set(statuses) <= {200, 409}, statuses

@@ -41,7 +41,7 @@ async def start(engine: Engine, request: web.Request, asked: Start) -> web.Strea
     item = execs.find(engine, request.match_info["id"])
     body = await request.read()
     options = messages.decode(body, messages.ExecStart) if body else messages.ExecStart()
-    item.container.living_shim()
+    execs.shim_for(item.container)
     if options.detach:
         try:
             _, writer = await asyncio.shield(execs.start(engine, item, options.console_size, detach=True))
