@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -18,16 +19,22 @@ from minidock.oci.runtime import CapabilitySets, ConsoleSize, Process
 
 # A health check that runs every second must not fill the memory: of the ended ones only so many are remembered.
 MOST_ENDED = 64
+RESIZE_PATIENCE = 10.0
+"""Seconds that a terminal's size waits for its program to be started, as with Docker."""
 
 
 @dataclass(eq=False)
 class Exec:
-    """One program: created, then started once. ``ended`` is done when it has ended and its code is known."""
+    """One program: created, then started once.
+
+    ``begun`` is done when it runs, or could not be started; ``ended`` when it has ended and its code is known.
+    """
 
     id: str
     container: Container
     request: ExecCreate
-    ended: asyncio.Event
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
     running: bool = False
     started: bool = False
     exit_code: int | None = None
@@ -66,7 +73,7 @@ def create(engine: Engine, container: Container, request: ExecCreate) -> Exec:
     ended = [item for item in container.execs.values() if item.exit_code is not None]
     for item in ended[: max(0, len(ended) - MOST_ENDED)]:
         del container.execs[item.id]
-    new = Exec(names.new_id(), container, request, asyncio.Event())
+    new = Exec(names.new_id(), container, request)
     container.execs[new.id] = new
     engine.tell(container, f"exec_create: {_told(request)}", execID=new.id)
     return new
@@ -106,12 +113,26 @@ async def start(engine: Engine, item: Exec, console: list[int], detach: bool) ->
             execution = await shim.execute(item.id, _process(container, request, console), wanted)
         except MinidockError as error:
             item.exit_code = error.exit_code if error.exit_code in (126, 127) else 126
+            item.begun.set()
             item.ended.set()
             raise
     item.running, item.pid = True, execution.pid
+    item.begun.set()
     # The loop holds tasks only weakly: without this name the task could be collected while it waits.
     item.watcher = asyncio.create_task(_watch(engine, item))
     return execution.reader, execution.writer
+
+
+async def resize(item: Exec, height: int, width: int) -> None:
+    """Give its terminal a size. Clients before 23 do so as soon as they have asked for the start, and give up early.
+
+    Raises Conflict when it does not run, or has no terminal.
+    """
+    with suppress(TimeoutError):
+        await asyncio.wait_for(item.begun.wait(), RESIZE_PATIENCE)
+    if not item.running:
+        raise Conflict(f"exec {item.id} is not running")
+    await item.container.living_shim().resize(height, width, item.id)
 
 
 async def _watch(engine: Engine, item: Exec) -> None:

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
@@ -227,6 +228,22 @@ def test_wrong_states_are_told(daemon: Daemon) -> None:
     status, answer = daemon.request("DELETE", f"/containers/{container}")
     assert status == 409 and "stop the container before removing or force remove" in json.loads(answer)["message"]
     assert daemon.request("POST", f"/containers/{container}/kill?signal=NONSENSE")[0] == 400
+
+
+def test_the_size_of_an_exec_may_come_before_its_start(daemon: Daemon) -> None:
+    """Older clients say it as soon as they have asked for the start; an exec that has ended has no size."""
+    container = create(daemon)
+    daemon.json("POST", f"/containers/{container}/start")
+    script = "until stty size | grep '21 71'; do sleep 0.1; done"
+    made = daemon.json("POST", f"/containers/{container}/exec", {"Cmd": ["sh", "-c", script], "Tty": True})["Id"]
+    with ThreadPoolExecutor(1) as other:
+        answer = other.submit(daemon.request, "POST", f"/exec/{made}/resize?h=21&w=71")
+        time.sleep(0.3)
+        assert not answer.done()
+        assert daemon.request("POST", f"/exec/{made}/start", b'{"Detach": true, "Tty": true}')[0] == 200
+        assert answer.result()[0] == 200
+    wait_for(lambda: daemon.json("GET", f"/exec/{made}/json")["ExitCode"] == 0, "the size to arrive")
+    assert daemon.request("POST", f"/exec/{made}/resize?h=1&w=1")[0] == 409
 
 
 def test_an_attach_without_upgrade_gets_the_same_stream(daemon: Daemon) -> None:

@@ -77,9 +77,7 @@ async def resize(engine: Engine, request: web.Request, asked: Resize) -> web.Res
     """``POST /exec/ID/resize``."""
     item = execs.find(engine, request.match_info["id"])
     height, width = size(asked)
-    if not item.running:
-        raise Conflict(f"exec {item.id} is not running")
-    await item.container.living_shim().resize(height, width, item.id)
+    await execs.resize(item, height, width)
     return web.Response(status=200)
 
 
