@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TextIO
 
-from minidock.client import terminal
+from minidock.client import terminal, walking
 from minidock.client.connection import Response
 from minidock.client.context import Context
 from minidock.errors import ErrorFromDaemon, ErrorInStream, InvalidInput
@@ -70,8 +70,9 @@ def pull(
     output: TextIO,
     every_tag: bool = False,
     explain: bool = False,
+    step: bool = False,
 ) -> None:
-    """Pull, and show the progress; with ``explain`` each exchange with the registry, too.
+    """Pull, and show the progress; with ``explain`` each exchange with the registry, too; with ``step`` after Enter.
 
     Raises ErrorFromDaemon, ErrorInStream.
     """
@@ -79,12 +80,13 @@ def pull(
 
     name, tag = split(image)
     query = {"fromImage": name, "tag": None if every_tag else tag, "platform": platform, "explain": explain or None}
-    follow(context.client.request("POST", "/images/create", query, headers=credentials.headers(image)), output, quiet)
+    response = context.client.request("POST", "/images/create", query, headers=credentials.headers(image))
+    follow(response, Walk(output) if step else Progress(output), quiet)
 
 
-def follow(response: Response, output: TextIO, quiet: bool = False) -> dict[str, Any] | None:
+def follow(response: Response, progress: Progress, quiet: bool = False) -> dict[str, Any] | None:
     """Show a progress stream to its end; what it said aside (``aux``), last. Raises ErrorInStream."""
-    progress, aside = Progress(output), None
+    aside = None
     for document in response.documents():
         check(document)
         aside = document.get("aux", aside)
@@ -133,6 +135,24 @@ class Progress:
         """Something that is not about a layer scrolls what is above it away for good."""
         self.lines = {}
         return 0
+
+
+class Walk(Progress):
+    """The milestones, and Enter between the lines that are about no layer: what was asked, and what came of it."""
+
+    def __init__(self, output: TextIO) -> None:
+        super().__init__(output)
+        self.live = False
+        self.pace = walking.Pace()
+        self.begun = False
+
+    def show(self, document: dict[str, Any]) -> None:
+        """Show one document of the daemon's stream. Raises KeyboardInterrupt."""
+        if not document.get("id"):
+            if self.begun:
+                self.pace.wait()
+            self.begun = True
+        super().show(document)
 
 
 def _bar(detail: dict[str, Any], columns: int) -> str:

@@ -1,4 +1,4 @@
-"""``--step``: the story of a start, step by step, as fast as whoever shows it to a class presses Enter."""
+"""``--step``: the story of a start or a pull, step by step, as fast as whoever shows it to a class presses Enter."""
 
 from __future__ import annotations
 
@@ -26,12 +26,24 @@ def walk(story: str, newline: str) -> None:
     The terminal may be raw: then a key is one byte, Enter is a carriage return, and ^C must be looked for.
     Raises KeyboardInterrupt.
     """
-    waits = True
+    pace = Pace()
     for number, step in enumerate(story.split(MARK)):
-        if number and waits:
-            waits = _key() != b"q"
+        if number:
+            pace.wait()
         sys.stderr.write(step.replace("\n", newline))
         sys.stderr.flush()
+
+
+class Pace:
+    """Enter for each step; after ``q``, no more."""
+
+    def __init__(self) -> None:
+        self._waits = True
+
+    def wait(self) -> None:
+        """Wait for a key. Raises KeyboardInterrupt."""
+        if self._waits:
+            self._waits = _key() != b"q"
 
 
 def _key() -> bytes:

@@ -19,8 +19,8 @@ OURS = {"completion", "system stop", "system dial-stdio"}
 OWN_FLAGS = {
     "build": ["progress", "secret"],
     "create": ["explain"],
-    "pull": ["explain"],
-    "image pull": ["explain"],
+    "pull": ["explain", "step"],
+    "image pull": ["explain", "step"],
     "run": ["explain", "step"],
 }
 # Docker's say more there: an example, a warning that a command is an experiment.

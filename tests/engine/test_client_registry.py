@@ -7,12 +7,13 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.engine.harness import Daemon, running_daemon
+from tests.engine.harness import Daemon, Terminal, running_daemon
 from tests.peers import words_of_docker_28
 from tests.registries import debian_registry, htpasswd_auth
 
@@ -121,6 +122,28 @@ def test_the_protocol_is_told(users: tuple[User, User]) -> None:
     ):
         assert re.search(f"^{expected}$", told, re.MULTILINE), told
     assert "bWU6cGFzcw" not in told and "HEAD" not in user("pull", name)[0]
+
+
+def test_a_walk_through_a_pull(users: tuple[User, User]) -> None:
+    """``pull --step`` waits for Enter between the exchanges, q is the rest at once; it needs somebody who presses."""
+    user, name = users[1], f"{HERE}/walked:1"
+    user("tag", "tiny", name)
+    user("login", "-u", "me", "-p", "pass", HERE)
+    user("push", name)
+    user("rmi", name)
+    assert "standard input is not a terminal" in user("pull", "--step", name)[1]
+    environment = {"PATH": os.environ["PATH"], "DOCKER_CONFIG": str(user.home)}
+    terminal = Terminal([*user.command, "-H", user.daemon.host, "pull", "--step", name], environment)
+    terminal.expect(r"GET \S+/v2/: 401.*\n")
+    for expected in (r"HEAD \S+manifests/1, with Basic authorization: 200", "Digest: "):
+        time.sleep(0.2)
+        assert "http" not in terminal.seen, "it does not wait for Enter"
+        terminal.type("\r")
+        terminal.expect(expected + r".*\n")
+    terminal.type("q\r")
+    terminal.expect(r"Status: .*" + name)
+    assert terminal.wait() == 0
+    terminal.close()
 
 
 def test_a_helper_keeps_the_password(users: tuple[User, User]) -> None:

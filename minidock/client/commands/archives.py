@@ -45,7 +45,7 @@ def import_(context: Context, flags: Flags, arguments: list[str]) -> int:
         "platform": flags["platform"],
     }
     body = None if is_url else pieces("" if source == "-" else source)
-    pulling.follow(context.client.request("POST", "/images/create", query, body), sys.stdout)
+    pulling.follow(context.client.request("POST", "/images/create", query, body), pulling.Progress(sys.stdout))
     return 0
 
 
@@ -76,7 +76,7 @@ def load(context: Context, flags: Flags, arguments: list[str]) -> int:
     headers = {"Content-Type": "application/x-tar"}
     response = context.client.request("POST", "/images/load", query, body, headers)
     if response.headers.get("content-type") == "application/json":
-        pulling.follow(response, sys.stdout)
+        pulling.follow(response, pulling.Progress(sys.stdout))
     else:
         sys.stdout.buffer.write(response.read())
     return 0

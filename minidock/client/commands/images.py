@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from minidock.client import pulling
+from minidock.client import pulling, walking
 from minidock.client.commands.containers import for_each
 from minidock.client.connection import segment
 from minidock.client.context import Context
@@ -98,18 +98,18 @@ def images(context: Context, flags: Flags, arguments: list[str]) -> int:
 
 def pull(context: Context, flags: Flags, arguments: list[str]) -> int:
     """``minidock pull``: progress, and at the end the image's full name."""
-    image, quiet = arguments[0], flags["quiet"]
+    image, quiet, step = arguments[0], flags["quiet"], flags["step"]
+    if step:
+        walking.check(None)
     has_tag = "@" in image or pulling.familiar(image) == image
-    if flags["all-tags"]:
-        if has_tag:
-            raise InvalidInput("tag can't be used with --all-tags/-a")
-        pulling.pull(context, image, flags["platform"], quiet, sys.stdout, every_tag=True, explain=flags["explain"])
-        print(pulling.full_name(image))
-        return 0
-    if not has_tag and not quiet:
+    every_tag = flags["all-tags"]
+    if every_tag and has_tag:
+        raise InvalidInput("tag can't be used with --all-tags/-a")
+    if not (every_tag or has_tag or quiet):
         print("Using default tag: latest", flush=True)
-    pulling.pull(context, image, flags["platform"], quiet, sys.stdout, explain=flags["explain"])
-    print(pulling.full_name(pulling.familiar(image)))
+    explain = flags["explain"] or step
+    pulling.pull(context, image, flags["platform"], quiet, sys.stdout, every_tag=every_tag, explain=explain, step=step)
+    print(pulling.full_name(image if every_tag else pulling.familiar(image)))
     return 0
 
 
@@ -161,6 +161,7 @@ PULL = Command(
         --explain                 Show every request that the daemon makes, and its answer
         --platform string         Set platform if server is multi-platform capable
     -q, --quiet                   Suppress verbose output
+        --step                    Wait for Enter between the requests that --explain shows
 """),
 )
 TAG = Command(

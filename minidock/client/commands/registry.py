@@ -100,7 +100,7 @@ def push(context: Context, flags: Flags, arguments: list[str]) -> int:
     headers = {"X-Registry-Auth": "e30="} | credentials.headers(image)
     query = {"tag": None if flags["all-tags"] else tag, "platform": platform(flags)}
     response = context.client.request("POST", f"/images/{segment(name)}/push", query, headers=headers)
-    pulling.follow(response, sys.stdout, quiet)
+    pulling.follow(response, pulling.Progress(sys.stdout), quiet)
     if quiet:
         print(pulling.full_name(image if flags["all-tags"] else pulling.familiar(image)))
     return 0
