@@ -271,6 +271,15 @@ def course(directory: Path, *words: str, code: int = 0, user: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+def test_progress_that_cannot_be_written(tmp_path: Path) -> None:
+    """Who grades what is another's is told the verdict, and that it is noted nowhere."""
+    course(tmp_path, "start", "1.1")
+    Workbook(tmp_path).file(EXERCISE).write_text(RIGHT)
+    (tmp_path / "progress.new").mkdir()
+    said = course(tmp_path, "check", "1.1")
+    assert "1.1 environment" in said and "not noted in progress.json: Is a directory" in said
+
+
 def test_from_start_to_end(tmp_path: Path) -> None:
     """Start, fail, take hints, look at the solution, solve, pass; the map knows it."""
     assert "ex1_environment.py" in course(tmp_path, "start", "1.1")
