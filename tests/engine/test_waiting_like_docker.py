@@ -77,9 +77,12 @@ def test_wait(both: Both, before: str, condition: str, then: str) -> None:
 async def test_attach_over_a_web_socket(both: Both, program: str, query: str) -> None:
     """The same bytes, in messages of the same kind."""
     both.say(*shlex.split(program))
-    seen = [await said(host, query) for host in (both.ours.host, both.theirs.host)]
+    ours, theirs = [await said(host, query) for host in (both.ours.host, both.theirs.host)]
     both.say("rm", "-f", "one")
-    assert seen[0] == seen[1]
+    if "stream" not in query:  # of a container that has ended, dockerd closes the socket now and then before it writes
+        assert ours == (b"out\n", {"BINARY"}) and theirs in (ours, (b"", set()))
+    else:
+        assert ours == theirs
 
 
 async def said(host: str, query: str) -> tuple[bytes, set[str]]:
