@@ -275,8 +275,12 @@ def assert_same(peer: Dockerd, words: list[str]) -> None:
     """Both clients, one after the other."""
     theirs = outcome(["docker"], peer.host, words, b"from stdin\n")
     ours = outcome(MINIDOCK, peer.host, words, b"from stdin\n")
-    if ours != theirs and "ago" in theirs[0]:  # a second has passed in between: "2 seconds ago"
+    for _ in range(5):
+        if ours == theirs or "ago" not in theirs[0]:
+            break
+        # A second has passed in between, "2 seconds ago"; each container has its own.
         theirs = outcome(["docker"], peer.host, words, b"")
+        ours = outcome(MINIDOCK, peer.host, words, b"")
     assert ours == theirs
 
 
