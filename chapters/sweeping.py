@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from pathlib import Path
 from minidock.containers.steps.namespaces import cgroup_path
 from minidock.errors import MinidockError
 from minidock.kernel import cgroups
+from minidock.kernel.mounts import Mount, mounts
 
 PREFIX = "minidock-chapter-"
 #: seconds for a daemon or a registry to end as it always does
@@ -33,7 +35,7 @@ def sweep() -> None:
     for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
         pid = directory.name.removeprefix(PREFIX).partition("-")[0]
         # Where a living process has the number now, this waits for a later time.
-        if not pid.isdecimal() or Path("/proc", pid).exists():
+        if not pid.isdecimal() or Path("/proc", pid).exists() or not _is_roots_own(directory):
             continue
         print(f"chapters: taking away what was left when process {pid} was killed", file=sys.stderr)
         try:
@@ -46,10 +48,18 @@ def sweep() -> None:
         shutil.rmtree(directory, ignore_errors=True)  # another demonstration may be at it, too
 
 
+def _is_roots_own(directory: Path) -> bool:
+    """Anybody can make a directory of that name in /tmp, or a link: what it names must not be ended by root."""
+    with suppress(FileNotFoundError):  # another demonstration was faster
+        found = directory.lstat()
+        return stat.S_ISDIR(found.st_mode) and found.st_uid == 0
+    return False
+
+
 def _end_processes(name: str) -> None:
     """Programs in containers, then what was started for them, which looks after their cgroups and then ends."""
     programs = _started_with(name)
-    _signal(set(_inside(name)) - programs, signal.SIGKILL)
+    _signal(_inside(name) - programs, signal.SIGKILL)
     _signal({pid for pid in programs if _parent(pid) not in programs}, signal.SIGTERM)
     deadline = time.monotonic() + PATIENCE
     while _started_with(name) and time.monotonic() < deadline:
@@ -64,8 +74,17 @@ def _started_with(name: str) -> set[int]:
 
 
 def _inside(name: str) -> set[int]:
-    """The programs in containers: their root is mounted from the directory."""
-    return {pid for pid in _pids() if f"/{name}/".encode() in _read(pid, "mountinfo")}
+    """The programs in containers: their root is mounted from the directory. (A mount elsewhere is not enough: whatever
+    is mounted below the directory on the host, all of the host's processes see.)"""
+    return {
+        pid for pid in _pids() if any(mount.mount_point == "/" and f"/{name}/" in str(mount) for mount in _mounts(pid))
+    }
+
+
+def _mounts(pid: int) -> list[Mount]:
+    with suppress(OSError):  # it has just ended
+        return mounts(pid)
+    return []
 
 
 def _pids() -> list[int]:

@@ -134,6 +134,24 @@ def test_killed(chapter: Chapter, seconds: float | None, directory: Path, foster
     process.communicate()
 
 
+def test_what_is_not_a_demonstrations(directory: Path) -> None:
+    """A directory of that name that another user has made stays; who merely sees a mount below one, as all of the
+    host's processes would, is not ended with it."""
+    name = "minidock-chapter-99999999"  # more than any pid
+    theirs, ours = directory / f"{name}-theirs", directory / f"{name}-ours"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    (ours / "below").mkdir(parents=True)
+    script = f"mount -t tmpfs tmpfs {ours}/below; echo mounted; exec sleep 1000"
+    with subprocess.Popen(["unshare", "--mount", "sh", "-ec", script], stdout=subprocess.PIPE) as witness:
+        assert witness.stdout is not None and witness.stdout.readline() == b"mounted\n"
+        command = [sys.executable, "-c", "from chapters.sweeping import sweep; sweep()"]
+        subprocess.run(command, env=os.environ | {"TMPDIR": str(directory)}, check=True)
+        assert list(directory.iterdir()) == [theirs]
+        assert witness.poll() is None
+        witness.kill()
+
+
 def reap(known: list[str]) -> None:
     """What was orphaned and has ended was ours to wait for."""
     for pid in set(children()) - set(known):
