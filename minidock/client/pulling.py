@@ -144,14 +144,11 @@ class Walk(Progress):
         super().__init__(output)
         self.live = False
         self.pace = walking.Pace()
-        self.begun = False
 
     def show(self, document: dict[str, Any]) -> None:
         """Show one document of the daemon's stream. Raises KeyboardInterrupt."""
         if not document.get("id"):
-            if self.begun:
-                self.pace.wait()
-            self.begun = True
+            self.pace.wait()
         super().show(document)
 
 

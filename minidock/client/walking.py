@@ -27,23 +27,23 @@ def walk(story: str, newline: str) -> None:
     Raises KeyboardInterrupt.
     """
     pace = Pace()
-    for number, step in enumerate(story.split(MARK)):
-        if number:
-            pace.wait()
+    for step in story.split(MARK):
+        pace.wait()
         sys.stderr.write(step.replace("\n", newline))
         sys.stderr.flush()
 
 
 class Pace:
-    """Enter for each step; after ``q``, no more."""
+    """Enter between the steps; after ``q``, no more."""
 
     def __init__(self) -> None:
-        self._waits = True
+        self._begun = self._hurries = False
 
     def wait(self) -> None:
-        """Wait for a key. Raises KeyboardInterrupt."""
-        if self._waits:
-            self._waits = _key() != b"q"
+        """Before a step: wait for a key, but not before the first. Raises KeyboardInterrupt."""
+        if self._begun and not self._hurries:
+            self._hurries = _key() == b"q"
+        self._begun = True
 
 
 def _key() -> bytes:
