@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -273,7 +274,7 @@ def _nft(script: str) -> None:
     done = subprocess.run([program, "-f", "-"], input=script, capture_output=True, text=True)
     if announce.listeners:
         took = time.monotonic_ns() - start
-        shell = f"nft '{script.strip()}'"
+        shell = f"nft {shlex.quote(script.strip())}"
         call = announce.Call(os.getpid(), "nft", ("-f", "-"), done.returncode, 0, start, took, shell)
         announce.announce(call)
     if done.returncode != 0:
