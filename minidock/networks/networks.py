@@ -164,7 +164,7 @@ class Networks:
             for network in self._bridged():
                 with _going_on(f"the link {network.bridge} may be left"):
                     bridge.unmake(kernel, network.bridge)
-        self._release(endpoints)
+        self._forget(endpoints)
 
     # --------------------------------------------------------------------------------------------------- packet filter
 
@@ -389,6 +389,10 @@ class Networks:
             return
         with Netlink() as kernel:
             self._unplug(kernel, gone)
+        self._forget(gone)
+
+    def _forget(self, gone: Sequence[Endpoint]) -> None:
+        """Their addresses and ports are free again."""
         with self._lock:
             for container in {endpoint.container for endpoint in gone}:
                 before = self.store.endpoints(container=container)
