@@ -107,13 +107,18 @@ def test_a_password_is_kept_and_used_as_dockers_is(users: tuple[User, User]) -> 
         assert ours == theirs
 
 
-def test_the_protocol_is_told(users: tuple[User, User]) -> None:
-    """``pull --explain``: who was asked for what, and what the answer was, but no password."""
-    user, name = users[1], f"{HERE}/explained:1"
+def leave_in_the_registry(user: User, name: str) -> None:
+    """``tiny`` under this name, there and not here."""
     user("tag", "tiny", name)
     user("login", "-u", "me", "-p", "pass", HERE)
     user("push", name)
     user("rmi", name)
+
+
+def test_the_protocol_is_told(users: tuple[User, User]) -> None:
+    """``pull --explain``: who was asked for what, and what the answer was, but no password."""
+    user, name = users[1], f"{HERE}/explained:1"
+    leave_in_the_registry(user, name)
     told = user("pull", "--explain", name)[0]
     asked, known = f"http://{HERE}/v2", r"\S+json, sha256:[0-9a-f]{64}, \d+ bytes"
     for expected in (
@@ -127,10 +132,7 @@ def test_the_protocol_is_told(users: tuple[User, User]) -> None:
 def test_a_walk_through_a_pull(users: tuple[User, User]) -> None:
     """``pull --step`` waits for Enter between the exchanges, q is the rest at once; it needs somebody who presses."""
     user, name = users[1], f"{HERE}/walked:1"
-    user("tag", "tiny", name)
-    user("login", "-u", "me", "-p", "pass", HERE)
-    user("push", name)
-    user("rmi", name)
+    leave_in_the_registry(user, name)
     assert "standard input is not a terminal" in user("pull", "--step", name)[1]
     environment = {"PATH": os.environ["PATH"], "DOCKER_CONFIG": str(user.home)}
     terminal = Terminal([*user.command, "-H", user.daemon.host, "pull", "--step", name], environment)
